@@ -54,7 +54,7 @@ export interface FailureOptions {
 }
 
 export class Failure extends Error {
-  override readonly name = 'Failure'
+  override readonly name: string = 'Failure'
   readonly code: FailureCode
   readonly hint: string | undefined
   readonly errno: Errno | undefined
