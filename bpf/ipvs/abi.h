@@ -283,9 +283,32 @@ enum device_flag {
 struct device {
 	__u8 mac[6];
 	__u8 flags;
-	__u8 pad;
+	__u8 xdp; /* enum xdp_why */
 };
 ABI_SIZE(struct device, 8);
+
+/* `xlvs up --xdp`, kept so that a later `up` without it means the same. */
+enum xdp_mode { XDP_MODE_AUTO = 0, XDP_MODE_NATIVE = 1, XDP_MODE_GENERIC = 2, XDP_MODE_OFF = 3 };
+
+/* Why a device has no XDP program of ours, for `xlvs status`. */
+enum xdp_why {
+	XDP_ATTACHED_NATIVE = 1,
+	XDP_ATTACHED_GENERIC = 2,
+	XDP_WHY_OFF = 3, /* `--xdp off` */
+	XDP_WHY_VIRTUAL = 4, /* auto leaves virtual devices to tc */
+	XDP_WHY_REFUSED = 5, /* the driver has no native XDP, or not at this MTU */
+	XDP_WHY_TAKEN = 6, /* another program is attached */
+};
+
+/* What a change of counters will be, written before the one store that makes the
+ * change: whoever comes after a killed writer finishes its sums, or drops them.
+ */
+struct journal {
+	__u32 service; /* 0 = nothing */
+	__u32 set; /* dest change: the set it puts in force; 0 = the service goes */
+	struct counters removed; /* of the service, or of config when it goes */
+};
+ABI_SIZE(struct journal, 48);
 
 /* The namespace's settings and what the tables were made with. */
 struct config {
@@ -310,8 +333,17 @@ struct config {
 	struct counters removed; /* of services and dests that left */
 	struct counters zero;
 	__u32 services;
-	__u32 dests;
-	__u8 pad[160];
+	__u32 dests; /* live ones */
+	/* For user space. Odd while a change is under way, so a reader knows to look
+	 * again and the next writer knows that the last one was killed.
+	 */
+	__u64 changes;
+	__u32 service_top; /* indexes from here on were never used */
+	__u32 dest_top;
+	__u32 test_clock; /* the programs were loaded to obey clock_skew */
+	__u32 xdp_mode; /* what `up` was asked for: enum xdp_mode */
+	struct journal journal;
+	__u8 pad[88];
 };
 ABI_SIZE(struct config, 512);
 
