@@ -22,6 +22,31 @@ export interface Rates {
   readonly outBytes: bigint
 }
 
+/** The five counters without their rates. */
+export type Counters = Omit<Stats, 'rates'>
+
 export const ZERO_RATES: Rates = { conns: 0n, inPackets: 0n, outPackets: 0n, inBytes: 0n, outBytes: 0n }
 
 export const ZERO_STATS: Stats = { ...ZERO_RATES, rates: ZERO_RATES }
+
+/** Sum of two sets of counters; rates are left to the estimator. */
+export function addCounters(a: Counters, b: Counters): Counters {
+  return {
+    conns: a.conns + b.conns,
+    inPackets: a.inPackets + b.inPackets,
+    outPackets: a.outPackets + b.outPackets,
+    inBytes: a.inBytes + b.inBytes,
+    outBytes: a.outBytes + b.outBytes,
+  }
+}
+
+/** What was counted since `base`: how a zeroed counter is shown. */
+export function countersSince(now: Counters, base: Counters): Counters {
+  return {
+    conns: now.conns - base.conns,
+    inPackets: now.inPackets - base.inPackets,
+    outPackets: now.outPackets - base.outPackets,
+    inBytes: now.inBytes - base.inBytes,
+    outBytes: now.outBytes - base.outBytes,
+  }
+}
