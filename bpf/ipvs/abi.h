@@ -238,7 +238,7 @@ struct dest {
 	__u32 hop; /* hop id << 16 | second it was looked up */
 	__u8 tun_source[16] __tag("ip"); /* outer source address */
 	__u32 service;
-	__u8 pad1[4];
+	__u8 pad1[8];
 
 	__u32 active;
 	__u32 total; /* all but templates */
