@@ -21,6 +21,7 @@ const LABS = 6
 function suite(
   title: string,
   names: readonly string[],
+  sentence: (name: string) => string,
   play: (name: string, wire: Wire) => Promise<string>,
 ): void {
   describe(title, () => {
