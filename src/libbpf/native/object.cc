@@ -30,6 +30,12 @@ struct Object {
   ~Object() { Close(); }
 };
 
+// Global data by its section: libbpf puts part of the object's name before it.
+std::string NameOf(const struct bpf_map *map) {
+  std::string name = bpf_map__name(map);
+  return bpf_map__is_internal(map) && name[0] != '.' ? name.substr(name.rfind('.')) : name;
+}
+
 Object &ObjectOf(const Napi::Value &value) {
   Object *object = value.As<Napi::External<Object>>().Data();
   if (!object->object) throw Napi::Error::New(value.Env(), "the BPF object is closed");
@@ -70,8 +76,8 @@ Napi::Value Open(const Napi::CallbackInfo &info) {
     (*object)->object = opened;
     struct bpf_map *map;
     bpf_object__for_each_map(map, opened) {
-      (*object)->maps.emplace(bpf_map__name(map), map);
-      (*object)->order.emplace_back(bpf_map__name(map), map);
+      (*object)->maps.emplace(NameOf(map), map);
+      (*object)->order.emplace_back(NameOf(map), map);
     }
     return 0;
   };
