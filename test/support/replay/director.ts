@@ -35,6 +35,8 @@ export interface DirectorKind {
   readonly name: string
   /** Whether frames reach the ends of the lab by XDP, which needs GRO there. */
   readonly gro: boolean
+  /** Whether long waits are short, because there is a clock to set ahead. */
+  readonly clock: boolean
   create(lab: Lab): Promise<Director>
 }
 
@@ -52,6 +54,7 @@ function lines(text: string): string[] {
 export const ipvs: DirectorKind = {
   name: 'ipvs',
   gro: false,
+  clock: false,
   async create(lab) {
     // With sctp, as in the recorded guest: its stack answers packets that IPVS leaves alone.
     const done = await lab.wire.run('modprobe -a ip_vs sctp')
@@ -116,6 +119,7 @@ export function xlvs(options: XlvsOptions): DirectorKind {
   return {
     name: `xlvs on ${options.mode}`,
     gro: options.mode === 'xdp',
+    clock: options.advance !== undefined,
     async create(lab) {
       for (const program of ['ipvsadm', 'xlvs']) {
         if (!existsSync(join(bin, program)))

@@ -217,3 +217,8 @@ export function setupListener(entry: SetupCommand): { address: string; port: num
       : null
   return found ? { address: found[1] ?? '', port: Number(found[2]) } : undefined
 }
+
+/** Seconds that a scenario lets pass in all. */
+export function waits(recording: PacketRecording): number {
+  return recording.steps.reduce((total, step) => total + ('wait' in step ? step.wait : 0), 0)
+}
