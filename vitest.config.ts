@@ -41,8 +41,6 @@ for (const { name, obstacle } of LAYERS) {
 const src = (path: string) => fileURLToPath(new URL(`./src/${path}`, import.meta.url))
 
 export default defineConfig({
-  // Node 20 has neither `using` nor `await using`; lower them.
-  oxc: { target: 'es2022' },
   resolve: {
     alias: [
       { find: /^xlvs$/, replacement: src('index.ts') },

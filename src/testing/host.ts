@@ -229,7 +229,7 @@ export class Host {
         throw new Failure('TOOL_MISSING', 'the traffic agent is not built', { hint: 'make js' })
       }
       const process = this.spawn('node', [script])
-      await process.printed(/^ready\n/)
+      await process.printed(/^ready\n/, 30_000)
       return new AgentClient(this.name, process)
     })()
     return this.#agent
