@@ -66,11 +66,13 @@ export {
 } from './map.js'
 export {
   ifindexOf,
+  isBroadcastAddress,
   isLoopback,
   isUp,
   listInterfaces,
   netnsInode,
   openNetns,
+  setSysctl,
   sourceAddressFor,
   type Interface,
   type Netns,

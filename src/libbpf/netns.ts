@@ -132,3 +132,23 @@ export function sourceAddressFor(address: string, netns?: Netns): string | null 
     return unwrap<string>(source, () => ({ operation: `find the source address for ${address}` }))
   })
 }
+
+/** Whether it is a broadcast address of one of the namespace's IPv4 subnets. */
+export function isBroadcastAddress(address: string, netns?: Netns): boolean {
+  if (isIP(address) !== 4) return false
+  return inNetns(netns, (scope) => {
+    const source = native().sourceAddress(address, scope)
+    // What connect() says to a socket that may not broadcast.
+    return isFailure(source) && source.stage === undefined && source.errno === constants.errno.EACCES
+  })
+}
+
+/**
+ * Sets a sysctl of a namespace by its name with dots, `net.ipv4.ip_forward`. Dots
+ * in a device's name are written as slashes, as sysctl(8) has it.
+ */
+export function setSysctl(name: string, value: string | number, netns?: Netns): void {
+  const path = `/proc/sys/${name.replace(/[./]/g, (sign) => (sign === '.' ? '/' : '.'))}`
+  const result = inNetns(netns, (scope) => native().sysctlSet(path, String(value), scope))
+  unwrap(result, () => ({ operation: `set the sysctl ${name}`, needs: ['CAP_NET_ADMIN'] }))
+}

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 //
 // What a program over packets has to know about a network namespace: its
-// devices, and the address the kernel would send from.
+// devices, and the address the kernel would send from; and its sysctls.
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/if_link.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
@@ -194,12 +195,29 @@ Napi::Value SourceAddress(const Napi::CallbackInfo &info) {
   return Run(info.Env(), ParseScope(info[1]), task);
 }
 
+// sysctlSet(path, value, scope). /proc/sys/net shows the namespace of the thread
+// that opens a file there.
+Napi::Value SysctlSet(const Napi::CallbackInfo &info) {
+  auto task = std::make_shared<Task>();
+  std::string path = StringOr(info[0]);
+  std::string value = StringOr(info[1]);
+  task->work = [=] {
+    int fd = open(path.c_str(), O_WRONLY | O_CLOEXEC);
+    if (fd < 0) return -errno;
+    int rc = write(fd, value.data(), value.size()) < 0 ? -errno : 0;
+    close(fd);
+    return rc;
+  };
+  return Run(info.Env(), ParseScope(info[2]), task);
+}
+
 }  // namespace
 
 void InitNet(Napi::Env env, Napi::Object exports) {
   exports.Set("listInterfaces", Napi::Function::New<ListInterfaces>(env));
   exports.Set("ifindexOf", Napi::Function::New<IfindexOf>(env));
   exports.Set("sourceAddress", Napi::Function::New<SourceAddress>(env));
+  exports.Set("sysctlSet", Napi::Function::New<SysctlSet>(env));
 }
 
 }  // namespace libbpf_ts
