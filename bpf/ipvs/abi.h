@@ -186,6 +186,7 @@ struct service {
 	__u32 epoch; /* which service object this is, for dests in the trash */
 	__u8 sched_name[16] __tag("text");
 	__u8 pe_name[16] __tag("text");
+	__u32 pad1;
 	/* For user space: counters of dests that left, and values at the last zeroing. */
 	struct counters removed;
 	struct counters zero;
