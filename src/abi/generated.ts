@@ -71,7 +71,7 @@ export const MAX_TRACE = 48
 export const SWEEP_TICKS = 250
 export const SWEEP_TICK_MS = 4
 /** Names of `enum limits` by value. */
-export const limitsNames: ReadonlyMap<number, string> = new Map([
+export const limitsNames: ReadonlyMap<number, string> = /* @__PURE__ */ new Map([
   [4096, 'MAX_DEVICES'],
   [65536, 'MAX_HOPS'],
   [8, 'BUCKET_LINES'],
@@ -86,7 +86,7 @@ export const limitsNames: ReadonlyMap<number, string> = new Map([
 export const FAMILY_V4 = 4
 export const FAMILY_V6 = 6
 /** Names of `enum family` by value. */
-export const familyNames: ReadonlyMap<number, string> = new Map([
+export const familyNames: ReadonlyMap<number, string> = /* @__PURE__ */ new Map([
   [4, 'FAMILY_V4'],
   [6, 'FAMILY_V6'],
 ])
@@ -98,7 +98,7 @@ export const FWD_TUNNEL = 2
 export const FWD_ROUTE = 3
 export const FWD_BYPASS = 4
 /** Names of `enum fwd_method` by value. */
-export const fwdMethodNames: ReadonlyMap<number, string> = new Map([
+export const fwdMethodNames: ReadonlyMap<number, string> = /* @__PURE__ */ new Map([
   [0, 'FWD_MASQ'],
   [1, 'FWD_LOCAL'],
   [2, 'FWD_TUNNEL'],
@@ -111,7 +111,7 @@ export const TUN_IPIP = 0
 export const TUN_GUE = 1
 export const TUN_GRE = 2
 /** Names of `enum tun_type` by value. */
-export const tunTypeNames: ReadonlyMap<number, string> = new Map([
+export const tunTypeNames: ReadonlyMap<number, string> = /* @__PURE__ */ new Map([
   [0, 'TUN_IPIP'],
   [1, 'TUN_GUE'],
   [2, 'TUN_GRE'],
@@ -124,7 +124,7 @@ export const SCHED_WRR = 2
 export const SCHED_LC = 3
 export const SCHED_WLC = 4
 /** Names of `enum sched_id` by value. */
-export const schedIdNames: ReadonlyMap<number, string> = new Map([
+export const schedIdNames: ReadonlyMap<number, string> = /* @__PURE__ */ new Map([
   [0, 'SCHED_NONE'],
   [1, 'SCHED_RR'],
   [2, 'SCHED_WRR'],
@@ -146,7 +146,7 @@ export const TCP_S_LISTEN = 9
 export const TCP_S_SYNACK = 10
 export const TCP_S_LAST = 11
 /** Names of `enum tcp_state` by value. */
-export const tcpStateNames: ReadonlyMap<number, string> = new Map([
+export const tcpStateNames: ReadonlyMap<number, string> = /* @__PURE__ */ new Map([
   [0, 'TCP_S_NONE'],
   [1, 'TCP_S_ESTABLISHED'],
   [2, 'TCP_S_SYN_SENT'],
@@ -167,7 +167,7 @@ export const PROTO_UDP = 1
 export const PROTO_SCTP = 2
 export const PROTO_LAST = 3
 /** Names of `enum proto_index` by value. */
-export const protoIndexNames: ReadonlyMap<number, string> = new Map([
+export const protoIndexNames: ReadonlyMap<number, string> = /* @__PURE__ */ new Map([
   [0, 'PROTO_TCP'],
   [1, 'PROTO_UDP'],
   [2, 'PROTO_SCTP'],
@@ -181,7 +181,7 @@ export const LIFE_PENDING = 2
 export const LIFE_LIVE = 3
 export const LIFE_ABORT = 4
 /** Names of `enum conn_life` by value. */
-export const connLifeNames: ReadonlyMap<number, string> = new Map([
+export const connLifeNames: ReadonlyMap<number, string> = /* @__PURE__ */ new Map([
   [0, 'LIFE_FREE'],
   [1, 'LIFE_INIT'],
   [2, 'LIFE_PENDING'],
@@ -194,7 +194,7 @@ export const WORD_STATE_SHIFT = 4
 export const WORD_FLAG_SHIFT = 8
 export const WORD_GEN_SHIFT = 32
 /** Names of `enum conn_word` by value. */
-export const connWordNames: ReadonlyMap<number, string> = new Map([
+export const connWordNames: ReadonlyMap<number, string> = /* @__PURE__ */ new Map([
   [4, 'WORD_STATE_SHIFT'],
   [8, 'WORD_FLAG_SHIFT'],
   [32, 'WORD_GEN_SHIFT'],
@@ -206,7 +206,7 @@ export const CONN_F_NOOUTPUT = 2
 export const CONN_F_SHADOW = 4
 export const CONN_F_TEMPLATE = 8
 /** Names of `enum conn_flag` by value. */
-export const connFlagNames: ReadonlyMap<number, string> = new Map([
+export const connFlagNames: ReadonlyMap<number, string> = /* @__PURE__ */ new Map([
   [1, 'CONN_F_INACTIVE'],
   [2, 'CONN_F_NOOUTPUT'],
   [4, 'CONN_F_SHADOW'],
@@ -221,7 +221,7 @@ export const SVC_F_SCHED1 = 8
 export const SVC_F_SCHED2 = 16
 export const SVC_F_SCHED3 = 32
 /** Names of `enum service_flag` by value. */
-export const serviceFlagNames: ReadonlyMap<number, string> = new Map([
+export const serviceFlagNames: ReadonlyMap<number, string> = /* @__PURE__ */ new Map([
   [1, 'SVC_F_PERSISTENT'],
   [2, 'SVC_F_HASHED'],
   [4, 'SVC_F_ONEPACKET'],
@@ -234,7 +234,7 @@ export const serviceFlagNames: ReadonlyMap<number, string> = new Map([
 export const SERVICE_FREE = 0
 export const SERVICE_LIVE = 1
 /** Names of `enum service_state` by value. */
-export const serviceStateNames: ReadonlyMap<number, string> = new Map([
+export const serviceStateNames: ReadonlyMap<number, string> = /* @__PURE__ */ new Map([
   [0, 'SERVICE_FREE'],
   [1, 'SERVICE_LIVE'],
 ])
@@ -244,7 +244,7 @@ export const DEST_FREE = 0
 export const DEST_LIVE = 1
 export const DEST_TRASH = 2
 /** Names of `enum dest_state` by value. */
-export const destStateNames: ReadonlyMap<number, string> = new Map([
+export const destStateNames: ReadonlyMap<number, string> = /* @__PURE__ */ new Map([
   [0, 'DEST_FREE'],
   [1, 'DEST_LIVE'],
   [2, 'DEST_TRASH'],
@@ -253,7 +253,7 @@ export const destStateNames: ReadonlyMap<number, string> = new Map([
 // enum dest_flag
 export const DEST_F_LOCAL = 1
 /** Names of `enum dest_flag` by value. */
-export const destFlagNames: ReadonlyMap<number, string> = new Map([
+export const destFlagNames: ReadonlyMap<number, string> = /* @__PURE__ */ new Map([
   [1, 'DEST_F_LOCAL'],
 ])
 
@@ -261,7 +261,7 @@ export const destFlagNames: ReadonlyMap<number, string> = new Map([
 export const HOP_F_MAC = 1
 export const HOP_F_XDP = 2
 /** Names of `enum hop_flag` by value. */
-export const hopFlagNames: ReadonlyMap<number, string> = new Map([
+export const hopFlagNames: ReadonlyMap<number, string> = /* @__PURE__ */ new Map([
   [1, 'HOP_F_MAC'],
   [2, 'HOP_F_XDP'],
 ])
@@ -270,7 +270,7 @@ export const hopFlagNames: ReadonlyMap<number, string> = new Map([
 export const DEVICE_F_XDP_TX = 1
 export const DEVICE_F_ATTACHED = 2
 /** Names of `enum device_flag` by value. */
-export const deviceFlagNames: ReadonlyMap<number, string> = new Map([
+export const deviceFlagNames: ReadonlyMap<number, string> = /* @__PURE__ */ new Map([
   [1, 'DEVICE_F_XDP_TX'],
   [2, 'DEVICE_F_ATTACHED'],
 ])
@@ -281,7 +281,7 @@ export const XDP_MODE_NATIVE = 1
 export const XDP_MODE_GENERIC = 2
 export const XDP_MODE_OFF = 3
 /** Names of `enum xdp_mode` by value. */
-export const xdpModeNames: ReadonlyMap<number, string> = new Map([
+export const xdpModeNames: ReadonlyMap<number, string> = /* @__PURE__ */ new Map([
   [0, 'XDP_MODE_AUTO'],
   [1, 'XDP_MODE_NATIVE'],
   [2, 'XDP_MODE_GENERIC'],
@@ -296,7 +296,7 @@ export const XDP_WHY_VIRTUAL = 4
 export const XDP_WHY_REFUSED = 5
 export const XDP_WHY_TAKEN = 6
 /** Names of `enum xdp_why` by value. */
-export const xdpWhyNames: ReadonlyMap<number, string> = new Map([
+export const xdpWhyNames: ReadonlyMap<number, string> = /* @__PURE__ */ new Map([
   [1, 'XDP_ATTACHED_NATIVE'],
   [2, 'XDP_ATTACHED_GENERIC'],
   [3, 'XDP_WHY_OFF'],
@@ -352,7 +352,7 @@ export const DROP_NO_ANSWER = 86
 export const DROP_CONTENDED = 87
 export const DROP_BAD_SOURCE = 88
 /** Names of `enum reason` by value. */
-export const reasonNames: ReadonlyMap<number, string> = new Map([
+export const reasonNames: ReadonlyMap<number, string> = /* @__PURE__ */ new Map([
   [0, 'REASON_NONE'],
   [1, 'FORWARD_IN'],
   [2, 'FORWARD_NEW'],
@@ -418,7 +418,7 @@ export const TRACE_HOP = 13
 export const TRACE_CREATE = 14
 export const TRACE_DEST_GONE = 15
 /** Names of `enum trace_event` by value. */
-export const traceEventNames: ReadonlyMap<number, string> = new Map([
+export const traceEventNames: ReadonlyMap<number, string> = /* @__PURE__ */ new Map([
   [0, 'TRACE_NONE'],
   [1, 'TRACE_PACKET'],
   [2, 'TRACE_FILTER'],
@@ -443,7 +443,7 @@ export const HOOK_TC_INGRESS = 1
 export const HOOK_TC_EGRESS = 2
 export const HOOK_LAST = 3
 /** Names of `enum hook` by value. */
-export const hookNames: ReadonlyMap<number, string> = new Map([
+export const hookNames: ReadonlyMap<number, string> = /* @__PURE__ */ new Map([
   [0, 'HOOK_XDP'],
   [1, 'HOOK_TC_INGRESS'],
   [2, 'HOOK_TC_EGRESS'],

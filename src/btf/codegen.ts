@@ -65,6 +65,10 @@ export function pascalCase(name: string): string {
 }
 
 function enumSource(type: BtfEnum): string {
+  const doubtful =
+    type.kind === 'enum' && !type.signed && type.values.find(({ value }) => value > 0x7fffffffn)
+  // BTF of compilers before clang 15 does not tell negative from large.
+  if (doubtful) throw new Error(`enum ${type.name}: ${doubtful.name} must be between 0 and 2^31 - 1`)
   const literal = (value: bigint) => (type.kind === 'enum64' ? `${value}n` : `${value}`)
   const constants = type.values.map(({ name, value }) => `export const ${name} = ${literal(value)}`)
   // Two names for one number: the first is the one to show.
@@ -76,7 +80,7 @@ function enumSource(type: BtfEnum): string {
     `// enum ${type.name}`,
     ...constants,
     `/** Names of \`enum ${type.name}\` by value. */`,
-    `export const ${table}: ReadonlyMap<${type.kind === 'enum64' ? 'bigint' : 'number'}, string> = new Map([`,
+    `export const ${table}: ReadonlyMap<${type.kind === 'enum64' ? 'bigint' : 'number'}, string> = /* @__PURE__ */ new Map([`,
     ...names,
     '])',
     '',
