@@ -31,12 +31,12 @@ const LAYERS: readonly Layer[] = [
   { name: 'vm', workers: 1, testTimeoutMs: 600_000, obstacle: needsRoot ?? needsQemu },
 ]
 
-for (const { name, obstacle } of LAYERS) {
-  // Workers load this file too; one announcement is enough.
-  if (obstacle !== undefined && process.env['VITEST'] === undefined) {
-    console.log(`test/${name} does not run: ${obstacle}`)
-  }
+// Vitest reads this file more than once; one announcement is enough.
+const told = 'XLVS_LAYERS_TOLD'
+for (const { name, obstacle } of process.env[told] === undefined ? LAYERS : []) {
+  if (obstacle !== undefined) console.log(`test/${name} does not run: ${obstacle}`)
 }
+process.env[told] = 'yes'
 
 const src = (path: string) => fileURLToPath(new URL(`./src/${path}`, import.meta.url))
 
