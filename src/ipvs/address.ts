@@ -138,9 +138,8 @@ export function addressKind(text: string): 'unicast' | 'link-local' | 'other' {
   const bytes = addressBytes(text)
   const first = bytes[0]!
   if (bytes.length === 4) {
-    const limitedBroadcast = text === '255.255.255.255'
     const multicast = first >= 224 && first < 240
-    return first === 0 || multicast || limitedBroadcast ? 'other' : 'unicast'
+    return multicast || text === '0.0.0.0' || text === '255.255.255.255' ? 'other' : 'unicast'
   }
   if (first === 0xff) return 'other'
   if (first === 0xfe && (bytes[1]! & 0xc0) === 0x80) return 'link-local'

@@ -79,6 +79,7 @@ export function checkDest(
   dest: DestSpec,
   request: 'add' | 'edit',
   context: DestContext,
+  requireSupported = requireSupportedDest,
 ): void {
   const name = destKeyOf(dest)
   if (!context.serviceExists) throw serviceNotFound(service)
@@ -101,7 +102,7 @@ export function checkDest(
     })
   }
   if (request === 'add' && context.revived !== true) checkAddress(dest.address, context)
-  requireSupportedDest(dest)
+  requireSupported(dest)
 }
 
 function checkAddress(address: string, { isLocal, isBroadcast }: DestContext): void {

@@ -98,7 +98,12 @@ export function serviceText(key: ServiceKey): string {
  * Failure with the kernel's errno, changes nothing. What is not built yet is refused
  * last, so a wrong request gets the kernel's answer either way.
  */
-export function checkService(spec: ServiceSpec, request: 'add' | 'edit', exists: boolean): void {
+export function checkService(
+  spec: ServiceSpec,
+  request: 'add' | 'edit',
+  exists: boolean,
+  requireSupported = requireSupportedService,
+): void {
   const { key, scheduler, pe } = spec
   if (request === 'add' && exists) {
     throw new Failure('SERVICE_EXISTS', `service ${serviceText(key)} already exists`, { errno: 'EEXIST' })
@@ -115,7 +120,7 @@ export function checkService(spec: ServiceSpec, request: 'add' | 'edit', exists:
       errno: 'EINVAL',
     })
   }
-  requireSupportedService(spec)
+  requireSupported(spec)
 }
 
 /** ESRCH, for whoever looks a service up and does not find it. */
