@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: MIT
+/**
+ * Where one network namespace keeps its data plane: `<bpffs>/xlvs/<netns inode>`
+ * with `maps`, `progs` and `links`, and the lock on that directory that serialises
+ * everybody who changes something.
+ */
+import { closeSync, statSync } from 'node:fs'
+import {
+  BpfError,
+  BpfFs,
+  missingCapabilities,
+  netnsInode,
+  openNetns,
+  type FsLock,
+  type KernelObject,
+} from '../../libbpf/index.js'
+import { Failure } from '../../util/errors.js'
+
+export type PinRoom = 'maps' | 'progs' | 'links'
+
+export class Home implements Disposable {
+  readonly fs: BpfFs
+  /** As `lsns` shows it. */
+  readonly inode: bigint
+  /** An open descriptor, or undefined for the namespace of this process. */
+  readonly netns: number | undefined
+  readonly #dir: string
+
+  private constructor(fs: BpfFs, netns: number | undefined, inode: bigint) {
+    this.fs = fs
+    this.netns = netns
+    this.inode = inode
+    this.#dir = `xlvs/${inode}`
+  }
+
+  /**
+   * @param netns a path such as `/run/netns/blue`; the process's own when absent
+   * @throws Failure NOT_PERMITTED
+   */
+  static open(netns?: string): Home {
+    const missing = missingCapabilities(['CAP_BPF', 'CAP_NET_ADMIN'])
+    if (missing.length > 0) {
+      throw new Failure('NOT_PERMITTED', `the data plane needs ${missing.join(' and ')}`, {
+        errno: 'EPERM',
+        hint: 'run as root',
+      })
+    }
+    const fd = netns === undefined ? undefined : openNetns(netns)
+    try {
+      return new Home(BpfFs.open(), fd, netnsInode(fd))
+    } catch (error) {
+      if (fd !== undefined) closeSync(fd)
+      throw error
+    }
+  }
+
+  /** The directory of a room, as BpfFs wants it. */
+  room(room: PinRoom): string {
+    return `${this.#dir}/${room}`
+  }
+
+  pin(room: PinRoom, name: string): string {
+    return `${this.#dir}/${room}/${name}`
+  }
+
+  /** Where it all is, as a person would look for it. */
+  get path(): string {
+    return this.fs.path(this.#dir)
+  }
+
+  names(room: PinRoom): string[] {
+    return this.fs.list(this.room(room)).map((entry) => entry.name)
+  }
+
+  /** Pins an object under a name, atomically taking the place of another one. */
+  replacePin(room: PinRoom, name: string, object: KernelObject): void {
+    // bpffs refuses names with dots.
+    const next = this.pin(room, `${name}-next`)
+    this.fs.remove(next)
+    this.fs.pin(object, next)
+    this.fs.rename(next, this.pin(room, name))
+  }
+
+  /** Makes the directories; mounts a bpf file system where there is none. */
+  make(): void {
+    this.fs.mount()
+    for (const room of ['maps', 'progs', 'links'] as const) this.fs.mkdir(this.room(room))
+  }
+
+  /** Removes every pin. What hangs on them alone ends. */
+  clear(): void {
+    for (const room of ['links', 'progs', 'maps'] as const) this.fs.removeTree(this.room(room))
+  }
+
+  /** Removes the directory, and the one above with the last namespace. Call it with the lock held. */
+  remove(): void {
+    this.fs.removeTree(this.#dir)
+  }
+
+  /**
+   * Waits for the namespace's lock. The kernel gives it back when the process ends,
+   * however it ends.
+   */
+  lock(): FsLock {
+    for (;;) {
+      let lock: FsLock
+      try {
+        lock = this.fs.lock(this.#dir)
+      } catch (error) {
+        if (!isMissing(error)) throw error
+        this.fs.mount()
+        this.fs.mkdir(this.#dir)
+        continue
+      }
+      // Whoever had it before may have been removing the directory: then ours is a
+      // lock on nothing, and others already use a new one.
+      if (statSync(`/proc/self/fd/${lock.fd}`).nlink > 0) return lock
+      lock.release()
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.fs.close()
+    if (this.netns !== undefined) closeSync(this.netns)
+  }
+}
+
+/** Whether an error says that a path does not exist. */
+export function isMissing(error: unknown): boolean {
+  return error instanceof BpfError && error.errnoName === 'ENOENT'
+}

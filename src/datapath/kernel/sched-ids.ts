@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: MIT
+/** enum sched_id, by the names users type. */
+import { SCHED_LC, SCHED_NONE, SCHED_RR, SCHED_WLC, SCHED_WRR } from '../../abi/generated.js'
+
+export const SCHED_IDS: Readonly<Record<string, number>> = {
+  none: SCHED_NONE,
+  rr: SCHED_RR,
+  wrr: SCHED_WRR,
+  lc: SCHED_LC,
+  wlc: SCHED_WLC,
+}
+
+/** The name of a scheduler number; for explanations. */
+export function schedulerNameOf(id: number): string {
+  return Object.entries(SCHED_IDS).find(([, number]) => number === id)?.[0] ?? `scheduler ${id}`
+}
