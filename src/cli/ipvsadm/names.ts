@@ -24,11 +24,12 @@ const RESOLVER_KEYS = 500
 /** Asks a database of the C library for keys; answers what it knows within the limit. */
 export type Getent = (database: 'hosts' | 'ahostsv4', keys: readonly string[], limitMs: number) => string
 
-/** Reads files below `root` ('/') and asks getent. Nothing is read before it is needed. */
+/** Reads /etc below `root` and asks getent. Nothing is read before it is needed. */
 export class SystemNames implements Names {
   readonly #root: string
   readonly #getent: Getent
   readonly #hostNames = new Map<string, string | undefined>()
+  readonly #serviceNames = new Map<string, string | undefined>()
   #hosts: readonly (readonly string[])[] | undefined
   #services: readonly (readonly string[])[] | undefined
 
@@ -38,12 +39,15 @@ export class SystemNames implements Names {
   }
 
   prepare(addresses: Iterable<string>): void {
-    const unknown: string[] = []
-    for (const address of new Set(addresses)) {
-      const line = this.#hostLines().find(([key = '']) => parseAddress(key)?.text === address)
-      this.#hostNames.set(address, line?.[1])
-      if (line === undefined) unknown.push(address)
+    const known = new Map<string, string | undefined>()
+    for (const [key = '', name] of this.#hostLines()) {
+      const address = parseAddress(key)?.text
+      if (address !== undefined && !known.has(address)) known.set(address, name)
     }
+    const unknown = [...new Set(addresses)].filter((address) => {
+      this.#hostNames.set(address, known.get(address))
+      return !known.has(address)
+    })
     const deadline = Date.now() + RESOLVER_LIMIT_MS
     // In pieces, because the length of a command line is limited, too.
     for (let start = 0; start < unknown.length; start += RESOLVER_KEYS) {
@@ -54,70 +58,36 @@ export class SystemNames implements Names {
     }
   }
 
-  hostName(address: string): string | undefined
-  serviceName(port: number, protocol: Protocol): string | undefined
-}
-
-const RESOLVER_LIMIT_MS = 2000
-const RESOLVER_KEYS = 500
-
-/** Asks a database of the C library for keys; answers what it knows within the limit. */
-export type Getent = (database: 'hosts' | 'ahostsv4', keys: readonly string[], limitMs: number) => string
-
-/** Reads files below `root` ('/') and asks getent. Nothing is read before it is needed. */
-export class SystemNames implements Names {
-  readonly #root: string
-  readonly #getent: Getent
-  readonly #hostNames = new Map<string, string | undefined>()
-  #hosts: readonly (readonly string[])[] | undefined
-  #services: readonly (readonly string[])[] | undefined
-
-  constructor(root = '', getent: Getent = askGetent) {
-    this.#root = root
-    this.#getent = getent
-  }
-
-  prepare(addresses: Iterable<string>): void {
-    const unknown: string[] = []
-    for (const address of new Set(addresses)) {
-      const line = this.#hostLines().find(([key = '']) => parseAddress(key)?.text === address)
-      this.#hostNames.set(address, line?.[1])
-      if (line === undefined) unknown.push(address)
-    }
-    if (unknown.length === 0) return
-    for (const [key = '', name] of fields(this.#getent('hosts', unknown))) {
-      const address = parseAddress(key)?.text
-      if (address !== undefined && !this.#hostNames.get(address)) this.#hostNames.set(address, name)
-    }
-  }
-
   hostName(address: string): string | undefined {
     if (!this.#hostNames.has(address)) this.prepare([address])
     return this.#hostNames.get(address)
   }
 
   hostAddress(name: string): string | undefined {
-    // Neither of these can be a host's name; do not bother a name server with them.
+    // None of these is a host's name; do not bother a name server with them.
     if (name === '' || /[^\w.-]/.test(name)) return undefined
     const wanted = name.toLowerCase()
     for (const [address = '', ...names] of this.#hostLines()) {
-      if (parseAddress(address)?.family === 4 && names.some((known) => known.toLowerCase() === wanted)) {
-        return address
-      }
+      if (parseAddress(address)?.family !== 4) continue
+      if (names.some((known) => known.toLowerCase() === wanted)) return address
     }
     return fields(this.#getent('ahostsv4', [name], RESOLVER_LIMIT_MS))[0]?.[0]
   }
 
   servicePort(name: string, protocol: Protocol): number | undefined {
     const line = this.#serviceLines().find(
-      ([first, entry, ...aliases]) =>
-        entry!.endsWith(`/${protocol}`) && (first === name || aliases.includes(name)),
+      ([first, entry = '', ...aliases]) =>
+        entry.endsWith(`/${protocol}`) && (first === name || aliases.includes(name)),
     )
     return line === undefined ? undefined : Number.parseInt(line[1]!, 10)
   }
 
   serviceName(port: number, protocol: Protocol): string | undefined {
-    return this.#serviceLines().find(([, entry]) => entry === `${port}/${protocol}`)?.[0]
+    const wanted = `${port}/${protocol}`
+    if (!this.#serviceNames.has(wanted)) {
+      this.#serviceNames.set(wanted, this.#serviceLines().find(([, entry]) => entry === wanted)?.[0])
+    }
+    return this.#serviceNames.get(wanted)
   }
 
   #hostLines(): readonly (readonly string[])[] {
@@ -125,7 +95,7 @@ export class SystemNames implements Names {
   }
 
   #serviceLines(): readonly (readonly string[])[] {
-    return (this.#services ??= fields(read(`${this.#root}/etc/services`)).filter((line) => line.length > 1))
+    return (this.#services ??= fields(read(`${this.#root}/etc/services`)))
   }
 }
 
@@ -150,11 +120,11 @@ function read(path: string): string {
 function askGetent(database: string, keys: readonly string[], limitMs: number): string {
   // Loaded here, because hardly any command needs it and every command would wait for it.
   const { spawnSync } = process.getBuiltinModule('node:child_process')
-  const { stdout } = spawnSync('getent', [database, ...keys], {
+  const result = spawnSync('getent', [database, ...keys], {
     encoding: 'utf8',
     timeout: limitMs,
     stdio: ['ignore', 'pipe', 'ignore'],
   })
-  // Null when there is no getent: then there are no names either.
-  return stdout ?? ''
+  // Without getent there are no names either.
+  return result.error !== undefined && result.stdout === null ? '' : result.stdout
 }
