@@ -2,12 +2,14 @@
 /* tc: the complete data plane, behind XDP or alone. All offloads may be on. */
 #include "net/tc.h"
 #include "net/icmp.h"
+#include "net/frag.h"
 #include "ipvs/core.h"
 
 char _license[] SEC("license") = "Dual BSD/GPL";
 
 /* Headers that parsing needs to have in the linear part. */
 #define LINEAR_BYTES (ETH_HLEN + 60 + sizeof(struct tcphdr))
+#define LINEAR_BYTES_IP6 (ETH_HLEN + IP6_HEADERS_MAX + sizeof(struct tcphdr))
 
 static __always_inline enum reason tc_parse(struct __sk_buff *skb, struct packet *p)
 {
@@ -29,6 +31,12 @@ static __always_inline enum reason tc_parse(struct __sk_buff *skb, struct packet
 		parsed = parse_ip6(p, data, data_end, skb->len);
 	else
 		return PASS_NOT_IP;
+	if (parsed == PARSED_HEADERS) {
+		bpf_skb_pull_data(skb, skb->len < LINEAR_BYTES_IP6 ? skb->len : LINEAR_BYTES_IP6);
+		data = (void *)(long)skb->data;
+		data_end = (void *)(long)skb->data_end;
+		parsed = parse_ip6_headers(p, data, data_end);
+	}
 	if (parsed == PARSED_FRAGMENT)
 		return PASS_FRAGMENT;
 	if (parsed == PARSED_PROTOCOL)
@@ -67,7 +75,7 @@ static __always_inline int answer(struct __sk_buff *skb, const __u8 family, cons
 				  const struct way *way)
 {
 	struct icmp_error error = {};
-	union addr source = {};
+	union addr source = p->dst;
 	struct hop *hop;
 	__u32 route;
 

@@ -291,10 +291,21 @@ static __always_inline int core_out(ctx_t *ctx, const __u8 family, const struct 
 	dest = dest_get(way->dest);
 
 	if (way->fwd == FWD_MASQ) {
+		/* Routed anew as an answer of the VIP (ip_vs_route_me_harder). */
+		if (READ_ONCE(cfg->snat_reroute))
+			source = way->addr;
 		way->route = hop_cached(ctx, family, &p->dst, &ref.conn->hop, now, &source);
 		hop = way->route < ROUTE_LOCAL ? hop_get(way->route) : NULL;
-		if (!hop)
-			return PASS_REPLY_NO_ROUTE;
+		if (!hop) {
+			if (CTX_IS_XDP)
+				return DEFER_HOP;
+			/* With a way as a packet of the real server but none as one
+			 * of the VIP, forwarding lets it in and IPVS drops it.
+			 */
+			__builtin_memset(&source, 0, sizeof(source));
+			return hop_route(ctx, family, &p->dst, &source) < ROUTE_LOCAL ? DROP_NO_ANSWER :
+											PASS_REPLY_NO_ROUTE;
+		}
 		if (ctx_segment(ctx, p) > hop->mtu)
 			return PASS_REPLY_TOO_BIG;
 		if (CTX_IS_XDP && (hop->flags & (HOP_F_MAC | HOP_F_XDP)) != (HOP_F_MAC | HOP_F_XDP))

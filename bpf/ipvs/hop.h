@@ -104,15 +104,15 @@ static __always_inline __u32 hop_number(struct config *cfg, const struct hop *ho
 
 /* Asks the kernel for the way to `to`. As if from the loopback device: that is how
  * locally generated traffic is routed, which is what IPVS does, and it works with
- * ip_forward off on the other devices. `source`, if wanted, gets the address the
- * kernel would send from, where it can tell.
+ * ip_forward off on the other devices. `source` is the source address to route by,
+ * or zero, and gets the one the kernel would send from where it can tell.
  */
 static __noinline __u32 hop_route(ctx_t *ctx, __u32 family, const union addr *to, union addr *source)
 {
 	struct bpf_fib_lookup fib = {};
 	struct config *cfg = config_get();
 	struct device *device;
-	__u32 zero = 0, number;
+	__u32 zero = 0, number, told[4];
 	struct hop *hop = bpf_map_lookup_elem(&hop_scratch, &zero);
 	long result;
 
@@ -122,16 +122,16 @@ static __noinline __u32 hop_route(ctx_t *ctx, __u32 family, const union addr *to
 	fib.family = family == 4 ? AF_INET : AF_INET6;
 	fib.tot_len = 1; /* not 0: asks for the MTU of the route */
 	fib.ifindex = LOOPBACK_IFINDEX;
+	__builtin_memcpy(fib.ipv6_src, source, 16);
 	__builtin_memcpy(fib.ipv6_dst, to, 16);
 	result = bpf_fib_lookup(ctx, &fib, sizeof(fib), cfg_fib_src ? FIB_LOOKUP_SRC : 0);
-	if (cfg_fib_src && (result == BPF_FIB_LKUP_RET_SUCCESS || result == BPF_FIB_LKUP_RET_NO_NEIGH))
-		__builtin_memcpy(source, fib.ipv6_src, 16);
 	hop->ifindex = fib.ifindex;
 	hop->family = fib.family == AF_INET ? 4 : 6;
 	if (hop->family == 4)
 		__builtin_memcpy(hop->via, &fib.ipv4_dst, 4);
 	else
 		__builtin_memcpy(hop->via, fib.ipv6_dst, 16);
+	__builtin_memcpy(told, fib.ipv6_src, 16);
 	if (result == BPF_FIB_LKUP_RET_SUCCESS) {
 		hop->mtu = fib.mtu_result;
 		__builtin_memcpy(hop->dmac, fib.dmac, 6);
@@ -142,6 +142,7 @@ static __noinline __u32 hop_route(ctx_t *ctx, __u32 family, const union addr *to
 		 * big for any device gets it.
 		 */
 		__builtin_memset(&fib, 0, sizeof(fib));
+		__builtin_memcpy(fib.ipv6_src, source, 16);
 		fib.family = family == 4 ? AF_INET : AF_INET6;
 		fib.tot_len = 0xffff;
 		fib.ifindex = LOOPBACK_IFINDEX;
@@ -153,6 +154,8 @@ static __noinline __u32 hop_route(ctx_t *ctx, __u32 family, const union addr *to
 		trace(TRACE_HOP, 0, result, 0);
 		return result == BPF_FIB_LKUP_RET_NOT_FWDED ? ROUTE_LOCAL : ROUTE_NONE;
 	}
+	if (cfg_fib_src)
+		__builtin_memcpy(source, told, 16);
 	device = device_get(hop->ifindex);
 	if (device && device->flags & DEVICE_F_XDP_TX)
 		hop->flags |= HOP_F_XDP;

@@ -20,7 +20,8 @@ struct way {
 	union addr addr; /* masquerading: the new address */
 	__be16 port; /* and port */
 	__u8 fwd;
-	__u8 reply; /* the source is rewritten, not the destination */
+	__u8 reply : 1; /* the source is rewritten, not the destination */
+	__u8 cut : 1; /* too big, and may be fragmented */
 	__u32 dest; /* index */
 	__u32 route; /* number of the hop or ROUTE_* */
 	__u32 mtu; /* what fits, the tunnel's header taken off */
@@ -32,12 +33,10 @@ static __always_inline struct hop *xmit_route(ctx_t *ctx, struct dest *dest, str
 	union addr source = {};
 	struct hop *hop;
 
-	if (cfg_fib_src)
-		__builtin_memcpy(&source, dest->tun_source, 16);
 	way->route = hop_cached(ctx, dest->family, (void *)dest->addr, &dest->hop, now, &source);
 	hop = way->route < ROUTE_LOCAL ? hop_get(way->route) : NULL;
 	/* The route names the source of the outer header, where the kernel can tell. */
-	if (cfg_fib_src && !cfg_dry && way->fwd == FWD_TUNNEL && hop &&
+	if (cfg_fib_src && !cfg_dry && way->fwd == FWD_TUNNEL && unlikely(source.w[0]) && hop &&
 	    !addr_equal(6, &source, (void *)dest->tun_source))
 		__builtin_memcpy(dest->tun_source, &source, 16);
 	if (!hop)
@@ -55,7 +54,7 @@ static __always_inline struct hop *xmit_route(ctx_t *ctx, struct dest *dest, str
  */
 static __always_inline enum reason xmit_check(ctx_t *ctx, const __u8 family, const struct config *cfg,
 					      const struct packet *p, const struct dest *dest, const struct hop *hop,
-					      const struct way *way)
+					      struct way *way)
 {
 	__u32 segment = ctx_segment(ctx, p);
 
@@ -76,11 +75,12 @@ static __always_inline enum reason xmit_check(ctx_t *ctx, const __u8 family, con
 	}
 	if (way->fwd == FWD_TUNNEL && (__s32)way->mtu < (dest->family == 4 ? 68 : 1280))
 		return DROP_TUNNEL_MTU;
-	if (likely(segment <= way->mtu) || !p->df)
+	if (likely(segment <= way->mtu))
 		return REASON_NONE;
-	if (way->fwd == FWD_TUNNEL && family == 4 && !READ_ONCE(cfg->pmtu_disc))
-		return REASON_NONE;
-	return ANSWER_TOO_BIG;
+	if (p->df && !(way->fwd == FWD_TUNNEL && family == 4 && !READ_ONCE(cfg->pmtu_disc)))
+		return ANSWER_TOO_BIG;
+	way->cut = 1;
+	return REASON_NONE;
 }
 
 /* Outer DSCP is the inner one; ECN is copied, but "congestion experienced" becomes
@@ -166,7 +166,13 @@ static __always_inline int xmit_packet(ctx_t *ctx, const __u8 family, const stru
 		outer = dest->family;
 	}
 	hop = hop_get(way->route);
-	return hop ? ctx_send(ctx, outer, hop) : -1;
+	if (!hop)
+		return -1;
+#if !CTX_IS_XDP
+	if (unlikely(way->cut))
+		return ctx_send_cut(ctx, outer, hop);
+#endif
+	return ctx_send(ctx, outer, hop);
 }
 
 __noinline int xmit_packet4(ctx_t *ctx, const struct packet *p, const struct way *way)

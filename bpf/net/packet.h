@@ -29,6 +29,12 @@ struct packet {
 	__u8 l4_len; /* of the transport header */
 };
 
+/* Both ports with one of them replaced. */
+static __always_inline __u32 ports_with(__u32 ports, const int source, __be16 port)
+{
+	return source ? (ports & 0xffff0000) | port : (ports & 0xffff) | (__u32)port << 16;
+}
+
 enum tcp_flag { TCP_FIN = 1, TCP_SYN = 2, TCP_RST = 4, TCP_ACK = 16 };
 
 enum parsed { PARSED_OK, PARSED_NOT_IP, PARSED_BROKEN, PARSED_FRAGMENT, PARSED_PROTOCOL, PARSED_HEADERS };
@@ -110,6 +116,16 @@ static __always_inline enum parsed parse_ip4(struct packet *p, const int simple,
 	return parse_transport(p, (void *)iph + header, data_end);
 }
 
+#define IP6_HEADERS 6
+#define IP6_HEADERS_MAX 220
+
+/* What may stand between the IPv6 header and the transport (RFC 8200, 4302). */
+static __always_inline int ip6_is_extension(__u32 protocol)
+{
+	return protocol == IPPROTO_HOPOPTS || protocol == IPPROTO_ROUTING || protocol == IPPROTO_DSTOPTS ||
+	       protocol == IPPROTO_AH;
+}
+
 static __always_inline enum parsed parse_ip6(struct packet *p, void *data, void *data_end, __u32 frame)
 {
 	struct ipv6hdr *ip6 = data + ETH_HLEN;
@@ -133,7 +149,42 @@ static __always_inline enum parsed parse_ip6(struct packet *p, void *data, void 
 	__builtin_memcpy(&p->dst, &ip6->daddr, sizeof(p->dst));
 	if (p->protocol == IPPROTO_FRAGMENT)
 		return PARSED_FRAGMENT;
+	if (ip6_is_extension(p->protocol))
+		return PARSED_HEADERS;
 	return parse_transport(p, (void *)(ip6 + 1), data_end);
+}
+
+/* The rest of parse_ip6 for a packet with extension headers, as many as fit in
+ * IP6_HEADERS_MAX bytes. A chain that is broken or longer is not handled, as a broken
+ * one is not by the kernel.
+ */
+static __always_inline enum parsed parse_ip6_headers(struct packet *p, void *data, void *data_end)
+{
+	__u32 at = ETH_HLEN + sizeof(struct ipv6hdr), next = p->protocol;
+	__u8 *header;
+	int i;
+
+	for (i = 0; i < IP6_HEADERS; i++) {
+		if (!ip6_is_extension(next))
+			break;
+		if (at > ETH_HLEN + IP6_HEADERS_MAX)
+			return PARSED_BROKEN;
+		header = data + at;
+		if ((void *)header + 8 > data_end)
+			return PARSED_BROKEN;
+		at += next == IPPROTO_AH ? (header[1] + 2) * 4 : (header[1] + 1) * 8;
+		next = header[0];
+		if (next == IPPROTO_FRAGMENT)
+			return PARSED_FRAGMENT;
+	}
+	if (ip6_is_extension(next) || at > ETH_HLEN + IP6_HEADERS_MAX || at > p->l3 + p->len)
+		return PARSED_BROKEN;
+	p->protocol = next;
+	p->l4 = at;
+	opaque(at);
+	if (at > ETH_HLEN + IP6_HEADERS_MAX)
+		return PARSED_BROKEN;
+	return parse_transport(p, data + at, data_end);
 }
 
 #endif

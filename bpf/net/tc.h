@@ -173,7 +173,8 @@ static __always_inline int ctx_nat(ctx_t *ctx, const __u8 family, const struct p
 		if ((void *)(iph + 1) > data_end)
 			return -1;
 		word = *(__u16 *)&iph->ttl;
-		*(source ? &iph->saddr : &iph->daddr) = addr->v4;
+		iph->saddr = source ? addr->v4 : p->src.v4;
+		iph->daddr = source ? p->dst.v4 : addr->v4;
 		iph->ttl--;
 		change += csum_change(word, *(__u16 *)&iph->ttl);
 		iph->check = csum_apply(iph->check, change);
@@ -182,10 +183,11 @@ static __always_inline int ctx_nat(ctx_t *ctx, const __u8 family, const struct p
 
 		if ((void *)(ip6 + 1) > data_end)
 			return -1;
-		__builtin_memcpy(source ? &ip6->saddr : &ip6->daddr, addr, 16);
+		__builtin_memcpy(&ip6->saddr, source ? addr : &p->src, 16);
+		__builtin_memcpy(&ip6->daddr, source ? &p->dst : addr, 16);
 		ip6->hop_limit--;
 	}
-	((__be16 *)ports)[source ? 0 : 1] = port;
+	*(__u32 *)ports = ports_with(p->ports, source, port);
 
 	if (p->protocol == IPPROTO_TCP) {
 		check_at = l4 + offsetof(struct tcphdr, check);

@@ -67,7 +67,10 @@ static __always_inline int ctx_forward_hop(ctx_t *ctx, const __u8 family, const 
 	return 0;
 }
 
-/* Replaces source or destination, address and port, and takes one hop off. */
+/* Replaces source or destination, address and port, and takes one hop off. Both
+ * sides are written, because a pointer to either of two places is none that the
+ * verifier can follow.
+ */
 static __always_inline int ctx_nat(ctx_t *ctx, const __u8 family, const struct packet *p, const int source,
 				   const union addr *addr, __be16 port)
 {
@@ -91,17 +94,19 @@ static __always_inline int ctx_nat(ctx_t *ctx, const __u8 family, const struct p
 		struct iphdr *iph = data + ETH_HLEN;
 		__u64 header = change;
 
-		*(source ? &iph->saddr : &iph->daddr) = addr->v4;
+		iph->saddr = source ? addr->v4 : p->src.v4;
+		iph->daddr = source ? p->dst.v4 : addr->v4;
 		ip4_set_ttl(iph, &header);
 		iph->check = csum_apply(iph->check, header);
 	} else {
 		struct ipv6hdr *ip6 = data + ETH_HLEN;
 
-		__builtin_memcpy(source ? &ip6->saddr : &ip6->daddr, addr, 16);
+		__builtin_memcpy(&ip6->saddr, source ? addr : &p->src, 16);
+		__builtin_memcpy(&ip6->daddr, source ? &p->dst : addr, 16);
 		ip6->hop_limit--;
 	}
 	change += csum_change(old_port, port);
-	((__be16 *)l4)[source ? 0 : 1] = port;
+	*(__u32 *)l4 = ports_with(p->ports, source, port);
 	sum = csum_apply(*check, change);
 	/* RFC 768: a sum of zero is sent as all ones; TCP has no such rule. */
 	*check = sum || p->protocol == IPPROTO_TCP ? sum : 0xffff;
