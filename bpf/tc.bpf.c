@@ -21,7 +21,8 @@ static __always_inline enum reason tc_parse(struct __sk_buff *skb, struct packet
 		return PASS_NOT_IP;
 	if (skb->pkt_type != 0)
 		return PASS_OTHER_HOST;
-	if ((long)skb->data_end - (long)skb->data < LINEAR_BYTES && skb->len > skb->data_end - skb->data)
+	if ((long)skb->data_end - (long)skb->data < LINEAR_BYTES &&
+	    skb->len > skb->data_end - skb->data)
 		bpf_skb_pull_data(skb, skb->len < LINEAR_BYTES ? skb->len : LINEAR_BYTES);
 	data = (void *)(long)skb->data;
 	data_end = (void *)(long)skb->data_end;
@@ -47,8 +48,9 @@ static __always_inline enum reason tc_parse(struct __sk_buff *skb, struct packet
 /* The error that stands for a verdict. "Too big" quotes the packet one hop further
  * than it came, as the kernel does, because it has been counted down by then.
  */
-static __always_inline int answer_choose(struct __sk_buff *skb, const __u8 family, const struct packet *p,
-					 enum reason reason, const struct way *way, struct icmp_error *error)
+static __always_inline int answer_choose(struct __sk_buff *skb, const __u8 family,
+					 const struct packet *p, enum reason reason,
+					 const struct way *way, struct icmp_error *error)
 {
 	switch (reason) {
 	case ANSWER_TOO_BIG:
@@ -71,8 +73,8 @@ static __always_inline int answer_choose(struct __sk_buff *skb, const __u8 famil
 	}
 }
 
-static __always_inline int answer(struct __sk_buff *skb, const __u8 family, const struct packet *p, __u32 reason,
-				  const struct way *way)
+static __always_inline int answer(struct __sk_buff *skb, const __u8 family, const struct packet *p,
+				  __u32 reason, const struct way *way)
 {
 	struct icmp_error error = {};
 	union addr source = p->dst;
@@ -81,23 +83,26 @@ static __always_inline int answer(struct __sk_buff *skb, const __u8 family, cons
 
 	route = hop_route(skb, family, &p->src, &source);
 	hop = route < ROUTE_LOCAL ? hop_get(route) : NULL;
-	if (!hop || answer_choose(skb, family, p, reason, way, &error) || icmp_make(skb, family, p, &error))
+	if (!hop || answer_choose(skb, family, p, reason, way, &error) ||
+	    icmp_make(skb, family, p, &error))
 		return -1;
 	return ctx_send(skb, family, hop);
 }
 
-__noinline int answer4(struct __sk_buff *skb, const struct packet *p, __u32 reason, const struct way *way)
+__noinline int answer4(struct __sk_buff *skb, const struct packet *p, __u32 reason,
+		       const struct way *way)
 {
 	return p && way ? answer(skb, 4, p, reason, way) : -1;
 }
 
-__noinline int answer6(struct __sk_buff *skb, const struct packet *p, __u32 reason, const struct way *way)
+__noinline int answer6(struct __sk_buff *skb, const struct packet *p, __u32 reason,
+		       const struct way *way)
 {
 	return p && way ? answer(skb, 6, p, reason, way) : -1;
 }
 
-static __always_inline int tc_finish(struct __sk_buff *skb, const struct packet *p, const struct way *way,
-				     enum reason reason)
+static __always_inline int tc_finish(struct __sk_buff *skb, const struct packet *p,
+				     const struct way *way, enum reason reason)
 {
 	int action;
 
@@ -106,7 +111,8 @@ static __always_inline int tc_finish(struct __sk_buff *skb, const struct packet 
 		return verdict_is_drop(reason) ? TC_ACT_SHOT : TC_ACT_UNSPEC;
 	}
 	if (reason >= ANSWER_TOO_BIG)
-		action = p->family == 4 ? answer4(skb, p, reason, way) : answer6(skb, p, reason, way);
+		action = p->family == 4 ? answer4(skb, p, reason, way)
+					: answer6(skb, p, reason, way);
 	else
 		action = p->family == 4 ? xmit_packet4(skb, p, way) : xmit_packet6(skb, p, way);
 	if (action < 0)

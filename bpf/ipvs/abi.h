@@ -12,7 +12,8 @@
 #include <linux/types.h>
 
 #define __tag(name) __attribute__((btf_decl_tag(name)))
-#define ABI_SIZE(type, bytes) _Static_assert(sizeof(type) == (bytes), #type " is not " #bytes " bytes")
+#define ABI_SIZE(type, bytes) \
+	_Static_assert(sizeof(type) == (bytes), #type " is not " #bytes " bytes")
 
 /* Table sizes that are not settable at load time. */
 enum limits {

@@ -25,7 +25,8 @@ const volatile __u32 cfg_buckets6 = 1;
 const volatile __u32 cfg_spares6 = 0;
 const volatile __u32 cfg_hash_seed = 0;
 const volatile __u32 cfg_hz = 250;
-const volatile __u32 cfg_hop_shift = 7; /* jiffies >> this: a second at most, at HZ 250 half of one */
+const volatile __u32 cfg_hop_shift =
+	7; /* jiffies >> this: a second at most, at HZ 250 half of one */
 const volatile __u8 cfg_hook = HOOK_TC_INGRESS;
 const volatile __u8 cfg_dry = 0; /* the twin that explains: changes nothing */
 const volatile __u8 cfg_fib_src = 0; /* the kernel tells the source address of a route */

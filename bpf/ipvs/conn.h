@@ -41,8 +41,9 @@ struct {
 	__type(value, struct bucket6);
 } conns6 SEC(".maps");
 
-#define WORD(gen, flags, state, life) \
-	((__u64)(gen) << WORD_GEN_SHIFT | (__u64)(flags) << WORD_FLAG_SHIFT | (state) << WORD_STATE_SHIFT | (life))
+#define WORD(gen, flags, state, life)                                         \
+	((__u64)(gen) << WORD_GEN_SHIFT | (__u64)(flags) << WORD_FLAG_SHIFT | \
+	 (state) << WORD_STATE_SHIFT | (life))
 
 static __always_inline __u32 word_gen(__u64 word)
 {
@@ -97,7 +98,8 @@ static __always_inline struct conn_addrs *conn_addrs(struct conn *lines, __u32 s
 	return &((struct bucket6 *)lines)->addrs[slot & 7];
 }
 
-static __always_inline __u32 conn_hash(const __u8 family, const union addr *client, __be16 port, __u8 protocol)
+static __always_inline __u32 conn_hash(const __u8 family, const union addr *client, __be16 port,
+				       __u8 protocol)
 {
 	return hash_conn(addr_fold(family, client), port | (__u32)protocol << 16, cfg_hash_seed);
 }
@@ -118,8 +120,8 @@ struct conn_key {
 	__u8 pad[3];
 };
 
-static __always_inline void conn_key_of(const __u8 family, const struct packet *p, const enum direction dir,
-					struct conn_key *key)
+static __always_inline void conn_key_of(const __u8 family, const struct packet *p,
+					const enum direction dir, struct conn_key *key)
 {
 	key->client = dir == DIR_IN ? p->src : p->dst;
 	key->far = dir == DIR_IN ? p->dst : p->src;
@@ -131,8 +133,8 @@ static __always_inline void conn_key_of(const __u8 family, const struct packet *
  * are collected and tested once, so that a line costs one branch. Of an IPv6
  * address the last word stands in the line, the rest is compared on a match.
  */
-static __always_inline int conn_matches(const __u8 family, const enum direction dir, struct conn *lines, __u32 slot,
-					const struct conn_key *key)
+static __always_inline int conn_matches(const __u8 family, const enum direction dir,
+					struct conn *lines, __u32 slot, const struct conn_key *key)
 {
 	struct conn *conn = &lines[slot & 7];
 	const __u32 last = family == 4 ? 0 : 3;
@@ -157,8 +159,8 @@ static __always_inline int conn_matches(const __u8 family, const enum direction 
 		return 0;
 	if (family == 6) {
 		struct conn_addrs *addrs = conn_addrs(lines, slot);
-		__u32 at = dir == DIR_OUT && !conn->fwd ? offsetof(struct conn_addrs, daddr) :
-							  offsetof(struct conn_addrs, vaddr);
+		__u32 at = dir == DIR_OUT && !conn->fwd ? offsetof(struct conn_addrs, daddr)
+							: offsetof(struct conn_addrs, vaddr);
 
 		opaque(at);
 		return addr_equal(6, (void *)addrs->caddr, &key->client) &&
@@ -177,7 +179,8 @@ struct conn_walk {
 /* One bucket of a chain. The loop only leaves: with anything to remember from line
  * to line the verifier would follow every combination.
  */
-static __always_inline long conn_walk_bucket(const __u8 family, const enum direction dir, struct conn_walk *walk)
+static __always_inline long conn_walk_bucket(const __u8 family, const enum direction dir,
+					     struct conn_walk *walk)
 {
 	struct conn *lines = conn_bucket(family, walk->bucket);
 	__u64 word;
@@ -203,22 +206,22 @@ static __always_inline long conn_walk_bucket(const __u8 family, const enum direc
 /* Looks through a whole chain. Returns line + 1, or 0. A reply prefers the entry
  * that no newer one hides, and takes a hidden one when the newer is gone.
  */
-#define CONN_WALK(name, family, dir)                                                                \
-	static long name##_step(__u32 round, struct conn_walk *walk)                                \
-	{                                                                                           \
-		return conn_walk_bucket(family, dir, walk);                                         \
-	}                                                                                           \
-	static __noinline __u32 name(const struct conn_key *key, __u32 bucket)                      \
-	{                                                                                           \
-		struct conn_walk walk = { .key = key, .bucket = bucket };                           \
-                                                                                                    \
-		bpf_loop(1 + MAX_CHAIN, name##_step, &walk, 0);                                     \
-		if (dir == DIR_IN || walk.found)                                                    \
-			return walk.found;                                                          \
-		walk.bucket = bucket;                                                               \
-		walk.flags = CONN_F_SHADOW;                                                         \
-		bpf_loop(1 + MAX_CHAIN, name##_step, &walk, 0);                                     \
-		return walk.found;                                                                  \
+#define CONN_WALK(name, family, dir)                                           \
+	static long name##_step(__u32 round, struct conn_walk *walk)           \
+	{                                                                      \
+		return conn_walk_bucket(family, dir, walk);                    \
+	}                                                                      \
+	static __noinline __u32 name(const struct conn_key *key, __u32 bucket) \
+	{                                                                      \
+		struct conn_walk walk = { .key = key, .bucket = bucket };      \
+                                                                               \
+		bpf_loop(1 + MAX_CHAIN, name##_step, &walk, 0);                \
+		if (dir == DIR_IN || walk.found)                               \
+			return walk.found;                                     \
+		walk.bucket = bucket;                                          \
+		walk.flags = CONN_F_SHADOW;                                    \
+		bpf_loop(1 + MAX_CHAIN, name##_step, &walk, 0);                \
+		return walk.found;                                             \
 	}
 
 CONN_WALK(conn_walk_in4, 4, DIR_IN)
@@ -226,8 +229,8 @@ CONN_WALK(conn_walk_out4, 4, DIR_OUT)
 CONN_WALK(conn_walk_in6, 6, DIR_IN)
 CONN_WALK(conn_walk_out6, 6, DIR_OUT)
 
-static __always_inline __u32 conn_walk(const __u8 family, const enum direction dir, const struct conn_key *key,
-				       __u32 bucket)
+static __always_inline __u32 conn_walk(const __u8 family, const enum direction dir,
+				       const struct conn_key *key, __u32 bucket)
 {
 	if (family == 4)
 		return dir == DIR_IN ? conn_walk_in4(key, bucket) : conn_walk_out4(key, bucket);
@@ -245,8 +248,8 @@ struct conn_ref {
 /* The live entry for a key, or 0. Nearly always it is in the first lines looked at:
  * the loop only ever leaves, everything rare is conn_walk's.
  */
-static __always_inline int conn_lookup(const __u8 family, const enum direction dir, const struct conn_key *key,
-				       struct conn_ref *ref)
+static __always_inline int conn_lookup(const __u8 family, const enum direction dir,
+				       const struct conn_key *key, struct conn_ref *ref)
 {
 	__u32 hash = conn_hash(family, &key->client, key->ports, key->protocol);
 	__u32 bucket = conn_main_bucket(family, hash);
@@ -288,7 +291,8 @@ walk:
 	if (!lines)
 		return 0;
 	word = READ_ONCE(lines[slot].word);
-	if (word_life(word) != LIFE_LIVE || !conn_matches(family, dir, ordered_after(lines, word), slot, key))
+	if (word_life(word) != LIFE_LIVE ||
+	    !conn_matches(family, dir, ordered_after(lines, word), slot, key))
 		return 0;
 found:
 	ref->conn = &lines[slot];
@@ -374,8 +378,9 @@ static __always_inline void conn_stamp(struct conn *conn, __u32 now, __u32 timeo
  * died under us. Another packet may change the state between our look and our swap;
  * then ours starts from there, four times at most.
  */
-static __always_inline int conn_advance(const struct config *cfg, const struct packet *p, enum direction dir,
-					struct conn_ref *ref, struct dest *dest, __u32 now)
+static __always_inline int conn_advance(const struct config *cfg, const struct packet *p,
+					enum direction dir, struct conn_ref *ref, struct dest *dest,
+					__u32 now)
 {
 	__u64 word = ref->word, next, seen;
 	struct step step;

@@ -239,7 +239,8 @@ struct rescan {
 	__u32 twin; /* line of the one that won + 1 */
 };
 
-static __always_inline int rescan_same_client(const __u8 family, const struct rescan *scan, struct conn *lines, __u32 slot)
+static __always_inline int rescan_same_client(const __u8 family, const struct rescan *scan,
+					      struct conn *lines, __u32 slot)
 {
 	const struct conn_new *new = scan->new;
 	struct conn *conn = &lines[slot & 7];
@@ -251,7 +252,8 @@ static __always_inline int rescan_same_client(const __u8 family, const struct re
 	return addr_equal(6, (void *)conn_addrs(lines, slot)->caddr, &new->caddr);
 }
 
-static __always_inline int rescan_same_vip(const __u8 family, const struct rescan *scan, struct conn *lines, __u32 slot)
+static __always_inline int rescan_same_vip(const __u8 family, const struct rescan *scan,
+					   struct conn *lines, __u32 slot)
 {
 	const struct conn_new *new = scan->new;
 	struct conn *conn = &lines[slot & 7];
@@ -263,7 +265,8 @@ static __always_inline int rescan_same_vip(const __u8 family, const struct resca
 	return addr_equal(6, (void *)conn_addrs(lines, slot)->vaddr, &new->vaddr);
 }
 
-static __always_inline int rescan_same_reply(const __u8 family, const struct rescan *scan, struct conn *lines, __u32 slot)
+static __always_inline int rescan_same_reply(const __u8 family, const struct rescan *scan,
+					     struct conn *lines, __u32 slot)
 {
 	const struct conn_new *new = scan->new;
 	struct conn *conn = &lines[slot & 7];
@@ -336,7 +339,8 @@ static long rescan_step6(__u32 round, struct rescan *scan)
 	return rescan_line(6, round, scan);
 }
 
-static __always_inline void conn_fill(const __u8 family, struct conn *lines, __u32 slot, const struct conn_new *new)
+static __always_inline void conn_fill(const __u8 family, struct conn *lines, __u32 slot,
+				      const struct conn_new *new)
 {
 	struct conn *conn = &lines[slot & 7];
 	const __u32 last = family == 4 ? 0 : 3;
@@ -422,7 +426,7 @@ static __always_inline int conn_create_in(const __u8 family, struct conn_new *ne
 		return CREATED_BUSY;
 
 	dest = dest_get(new->dest);
-	active = !(new->flags & CONN_F_INACTIVE);
+	active = !(new->flags &CONN_F_INACTIVE);
 	if (dest)
 		dest_bind(dest, active);
 	slot = (claim.line - 1) & 7;

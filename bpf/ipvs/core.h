@@ -44,7 +44,8 @@ static __always_inline int core_starts_anew(const struct config *cfg, const stru
 }
 
 /* From a client to a VIP, for a connection that exists. */
-static __always_inline int core_in(ctx_t *ctx, const __u8 family, const struct packet *p, struct way *way)
+static __always_inline int core_in(ctx_t *ctx, const __u8 family, const struct packet *p,
+				   struct way *way)
 {
 	struct config *cfg = config_get();
 	struct conn_key key = {};
@@ -124,15 +125,17 @@ static __always_inline struct conn_new *conn_scratch_get(void)
 }
 
 /* The connection that the packet and its dest make, in the state after the packet. */
-static __always_inline void core_prepare(const __u8 family, const struct config *cfg, const struct packet *p,
-					 const struct way *way, const struct dest *dest, __u32 now)
+static __always_inline void core_prepare(const __u8 family, const struct config *cfg,
+					 const struct packet *p, const struct way *way,
+					 const struct dest *dest, __u32 now)
 {
 	struct conn_new *new = conn_scratch_get();
 	struct step step;
 
 	if (!new)
 		return;
-	proto_step(cfg, p, DIR_IN, 0, CONN_F_INACTIVE | (way->fwd == FWD_MASQ ? 0 : CONN_F_NOOUTPUT), &step);
+	proto_step(cfg, p, DIR_IN, 0,
+		   CONN_F_INACTIVE | (way->fwd == FWD_MASQ ? 0 : CONN_F_NOOUTPUT), &step);
 	trace(TRACE_STATE, 0, step.state, step.timeout);
 	new->caddr = p->src;
 	new->vaddr = p->dst;
@@ -157,7 +160,8 @@ static __always_inline void core_prepare(const __u8 family, const struct config 
 /* No connection: find the service and pick a dest. The order of the tests is that
  * of ip_vs_try_to_schedule and ip_vs_schedule.
  */
-static __always_inline int core_schedule(ctx_t *ctx, const __u8 family, const struct packet *p, struct way *way)
+static __always_inline int core_schedule(ctx_t *ctx, const __u8 family, const struct packet *p,
+					 struct way *way)
 {
 	struct config *cfg = config_get();
 	struct service *service;
@@ -174,7 +178,8 @@ static __always_inline int core_schedule(ctx_t *ctx, const __u8 family, const st
 	if (p->short_header)
 		return CTX_IS_XDP ? DEFER_HEADERS : DROP_SHORT_HEADER;
 	if (p->protocol == IPPROTO_TCP &&
-	    (p->tcp_flags & TCP_RST || !(tcp_is_opener(p->tcp_flags) || READ_ONCE(cfg->sloppy_tcp))))
+	    (p->tcp_flags & TCP_RST ||
+	     !(tcp_is_opener(p->tcp_flags) || READ_ONCE(cfg->sloppy_tcp))))
 		return PASS_NOT_OPENER;
 	service = service_lookup(family, &p->dst, p->ports >> 16, p->protocol, &index);
 	if (!service) {
@@ -215,7 +220,8 @@ static __always_inline int core_schedule(ctx_t *ctx, const __u8 family, const st
 }
 
 /* Makes the entry and counts its first packet. */
-static __always_inline int core_create(ctx_t *ctx, const __u8 family, const struct packet *p, struct way *way)
+static __always_inline int core_create(ctx_t *ctx, const __u8 family, const struct packet *p,
+				       struct way *way)
 {
 	struct conn_new *new = conn_scratch_get();
 	struct config *cfg = config_get();
@@ -250,7 +256,8 @@ static __always_inline int core_create(ctx_t *ctx, const __u8 family, const stru
  * forwarding would refuse is left to the stack before anything is counted, because
  * in the kernel forwarding comes first.
  */
-static __always_inline int core_out(ctx_t *ctx, const __u8 family, const struct packet *p, struct way *way)
+static __always_inline int core_out(ctx_t *ctx, const __u8 family, const struct packet *p,
+				    struct way *way)
 {
 	struct config *cfg = config_get();
 	struct conn_key key = {};
@@ -303,8 +310,9 @@ static __always_inline int core_out(ctx_t *ctx, const __u8 family, const struct 
 			 * of the VIP, forwarding lets it in and IPVS drops it.
 			 */
 			__builtin_memset(&source, 0, sizeof(source));
-			return hop_route(ctx, family, &p->dst, &source) < ROUTE_LOCAL ? DROP_NO_ANSWER :
-											PASS_REPLY_NO_ROUTE;
+			return hop_route(ctx, family, &p->dst, &source) < ROUTE_LOCAL
+				       ? DROP_NO_ANSWER
+				       : PASS_REPLY_NO_ROUTE;
 		}
 		if (ctx_segment(ctx, p) > hop->mtu)
 			return PASS_REPLY_TOO_BIG;
@@ -330,14 +338,14 @@ static __always_inline int core_out(ctx_t *ctx, const __u8 family, const struct 
 /* Global functions: the verifier looks at each once, by itself, and their frames do
  * not pile up on one stack.
  */
-#define CORE_PART(name)                                                                   \
-	__noinline int name##4(ctx_t *ctx, const struct packet *p, struct way *way)       \
-	{                                                                                 \
-		return p && way ? name(ctx, 4, p, way) : PASS_DISABLED;                   \
-	}                                                                                 \
-	__noinline int name##6(ctx_t *ctx, const struct packet *p, struct way *way)       \
-	{                                                                                 \
-		return p && way ? name(ctx, 6, p, way) : PASS_DISABLED;                   \
+#define CORE_PART(name)                                                              \
+	__noinline int name##4(ctx_t * ctx, const struct packet *p, struct way *way) \
+	{                                                                            \
+		return p && way ? name(ctx, 4, p, way) : PASS_DISABLED;              \
+	}                                                                            \
+	__noinline int name##6(ctx_t * ctx, const struct packet *p, struct way *way) \
+	{                                                                            \
+		return p && way ? name(ctx, 6, p, way) : PASS_DISABLED;              \
 	}
 
 CORE_PART(core_in)
@@ -345,7 +353,8 @@ CORE_PART(core_out)
 CORE_PART(core_schedule)
 CORE_PART(core_create)
 
-static __always_inline enum reason core_handle(ctx_t *ctx, const __u8 family, const struct packet *p, struct way *way)
+static __always_inline enum reason core_handle(ctx_t *ctx, const __u8 family,
+					       const struct packet *p, struct way *way)
 {
 	__u32 to = hash_filter(addr_fold(family, &p->dst));
 	__u32 from = hash_filter(addr_fold(family, &p->src));

@@ -107,7 +107,8 @@ static __always_inline __u32 hop_number(struct config *cfg, const struct hop *ho
  * ip_forward off on the other devices. `source` is the source address to route by,
  * or zero, and gets the one the kernel would send from where it can tell.
  */
-static __noinline __u32 hop_route(ctx_t *ctx, __u32 family, const union addr *to, union addr *source)
+static __noinline __u32 hop_route(ctx_t *ctx, __u32 family, const union addr *to,
+				  union addr *source)
 {
 	struct bpf_fib_lookup fib = {};
 	struct config *cfg = config_get();
@@ -187,8 +188,8 @@ static __always_inline struct hop *hop_get(__u32 number)
 }
 
 /* The same through a cache word: number << 16 | second. Returns a number or a ROUTE_*. */
-static __always_inline __u32 hop_cached(ctx_t *ctx, const __u8 family, const union addr *to, __u32 *cache, __u32 now,
-					union addr *source)
+static __always_inline __u32 hop_cached(ctx_t *ctx, const __u8 family, const union addr *to,
+					__u32 *cache, __u32 now, union addr *source)
 {
 	__u32 word = READ_ONCE(*cache);
 	__u32 number;

@@ -27,8 +27,9 @@ struct step {
  * NOOUTPUT, and with it the choice of the table for the client's packets. Bit
  * operations, because every branch here doubles what the verifier must follow.
  */
-static __always_inline void proto_step(const struct config *cfg, const struct packet *p, enum direction dir,
-				       __u32 state, __u32 flags, struct step *step)
+static __always_inline void proto_step(const struct config *cfg, const struct packet *p,
+				       enum direction dir, __u32 state, __u32 flags,
+				       struct step *step)
 {
 	__u32 table = dir;
 

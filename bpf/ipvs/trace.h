@@ -43,10 +43,10 @@ static __noinline void trace_add(__u32 event, __u32 a, __u32 b, __u64 c)
 	e->steps = n + 1;
 }
 
-#define trace(event, a, b, c)                       \
-	do {                                        \
-		if (cfg_dry)                        \
-			trace_add(event, a, b, c);  \
+#define trace(event, a, b, c)                      \
+	do {                                       \
+		if (cfg_dry)                       \
+			trace_add(event, a, b, c); \
 	} while (0)
 
 #endif

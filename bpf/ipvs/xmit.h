@@ -28,7 +28,8 @@ struct way {
 };
 
 /* Looks up the way to the dest. */
-static __always_inline struct hop *xmit_route(ctx_t *ctx, struct dest *dest, struct way *way, __u32 now)
+static __always_inline struct hop *xmit_route(ctx_t *ctx, struct dest *dest, struct way *way,
+					      __u32 now)
 {
 	union addr source = {};
 	struct hop *hop;
@@ -52,8 +53,9 @@ static __always_inline struct hop *xmit_route(ctx_t *ctx, struct dest *dest, str
  * does so for every other answer, and for what it cannot finish although nothing
  * is wrong.
  */
-static __always_inline enum reason xmit_check(ctx_t *ctx, const __u8 family, const struct config *cfg,
-					      const struct packet *p, const struct dest *dest, const struct hop *hop,
+static __always_inline enum reason xmit_check(ctx_t *ctx, const __u8 family,
+					      const struct config *cfg, const struct packet *p,
+					      const struct dest *dest, const struct hop *hop,
 					      struct way *way)
 {
 	__u32 segment = ctx_segment(ctx, p);
@@ -92,7 +94,8 @@ static __always_inline __u8 tunnel_tos(__u8 tos)
 }
 
 /* IP in IP: ipip, 6in4, 4in6, 6in6. The inner packet has lost its hop already. */
-static __always_inline int xmit_tunnel(ctx_t *ctx, const __u8 family, const struct packet *p, const struct dest *dest)
+static __always_inline int xmit_tunnel(ctx_t *ctx, const __u8 family, const struct packet *p,
+				       const struct dest *dest)
 {
 	const struct config *cfg = config_get();
 	const __u8 protocol = family == 4 ? IPPROTO_IPIP : IPPROTO_IPV6;
@@ -136,7 +139,8 @@ static __always_inline int xmit_tunnel(ctx_t *ctx, const __u8 family, const stru
 }
 
 /* Rewrites and sends. A failure leaves a packet that must be dropped. */
-static __always_inline int xmit_rewrite(ctx_t *ctx, const __u8 family, const struct packet *p, const struct way *way)
+static __always_inline int xmit_rewrite(ctx_t *ctx, const __u8 family, const struct packet *p,
+					const struct way *way)
 {
 	const struct dest *dest;
 
@@ -151,7 +155,8 @@ static __always_inline int xmit_rewrite(ctx_t *ctx, const __u8 family, const str
 }
 
 /* Returns the program's answer, or -1. */
-static __always_inline int xmit_packet(ctx_t *ctx, const __u8 family, const struct packet *p, const struct way *way)
+static __always_inline int xmit_packet(ctx_t *ctx, const __u8 family, const struct packet *p,
+				       const struct way *way)
 {
 	const struct dest *dest;
 	const struct hop *hop;

@@ -31,10 +31,10 @@
 /* Orders loads through `pointer` after the load that gave `value`: the address
  * depends on the value, which every CPU respects without a barrier.
  */
-#define ordered_after(pointer, value)                    \
-	({                                               \
-		__u64 zero_ = (value);                   \
-		asm volatile("%0 &= 0" : "+r"(zero_));   \
+#define ordered_after(pointer, value)                         \
+	({                                                    \
+		__u64 zero_ = (value);                        \
+		asm volatile("%0 &= 0" : "+r"(zero_));        \
 		(typeof(pointer))((void *)(pointer) + zero_); \
 	})
 
@@ -57,7 +57,8 @@ static __always_inline int addr_equal(const __u8 family, const union addr *a, co
 
 static __always_inline int mac_equal(const void *a, const void *b)
 {
-	return *(const __u32 *)a == *(const __u32 *)b && ((const __u16 *)a)[2] == ((const __u16 *)b)[2];
+	return *(const __u32 *)a == *(const __u32 *)b &&
+	       ((const __u16 *)a)[2] == ((const __u16 *)b)[2];
 }
 
 #endif

@@ -100,7 +100,8 @@ static long frag_step(__u32 round, struct frag *frag)
 	if (more)
 		bytes = frag->piece;
 	frag->failed = 1;
-	if (bpf_skb_change_tail(frag->ctx, start + bytes, 0) || frag_headers(frag, offset, bytes, more))
+	if (bpf_skb_change_tail(frag->ctx, start + bytes, 0) ||
+	    frag_headers(frag, offset, bytes, more))
 		return 1;
 	offset &= FRAG_BUFFER - 1;
 	bytes -= 1;

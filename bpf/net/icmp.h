@@ -37,15 +37,18 @@ struct icmp6_packet {
  * field holds the sum of the pseudo header then, and whoever fills it in later
  * makes the transport part sum up to that one's complement.
  */
-static __always_inline __s64 icmp_quote_sum(ctx_t *ctx, const __u8 family, const struct packet *p, __u32 quote)
+static __always_inline __s64 icmp_quote_sum(ctx_t *ctx, const __u8 family, const struct packet *p,
+					    __u32 quote)
 {
-	__u32 at = p->l4 + (p->protocol == IPPROTO_TCP ? offsetof(struct tcphdr, check) : offsetof(struct udphdr, check));
+	__u32 at = p->l4 + (p->protocol == IPPROTO_TCP ? offsetof(struct tcphdr, check)
+						       : offsetof(struct udphdr, check));
 	__u32 header = p->l4 - p->l3;
 	__s64 head, rest;
 	__u16 field = 0;
 
 	if (header <= quote && at + 2 <= p->l3 + quote && !bpf_skb_load_bytes(ctx, at, &field, 2) &&
-	    field == csum_fold(pseudo_sum(family, &p->src, &p->dst, p->protocol, p->len - header)) &&
+	    field ==
+		    csum_fold(pseudo_sum(family, &p->src, &p->dst, p->protocol, p->len - header)) &&
 	    (p->protocol == IPPROTO_TCP || p->protocol == IPPROTO_UDP)) {
 		head = ctx_sum(ctx, p->l3, header);
 		rest = (__u16)~field;

@@ -37,7 +37,14 @@ static __always_inline __u32 ports_with(__u32 ports, const int source, __be16 po
 
 enum tcp_flag { TCP_FIN = 1, TCP_SYN = 2, TCP_RST = 4, TCP_ACK = 16 };
 
-enum parsed { PARSED_OK, PARSED_NOT_IP, PARSED_BROKEN, PARSED_FRAGMENT, PARSED_PROTOCOL, PARSED_HEADERS };
+enum parsed {
+	PARSED_OK,
+	PARSED_NOT_IP,
+	PARSED_BROKEN,
+	PARSED_FRAGMENT,
+	PARSED_PROTOCOL,
+	PARSED_HEADERS
+};
 
 /* Ports and what the state machine needs. A header that is cut off is the
  * scheduler's to refuse (spec: 5.1), so it is only noted here.
@@ -85,7 +92,8 @@ static __always_inline enum parsed parse_ip4(struct packet *p, const int simple,
 		return PARSED_BROKEN;
 	header = iph->ihl * 4;
 	total = bpf_ntohs(iph->tot_len);
-	if (iph->version != 4 || header < sizeof(*iph) || total < header || total > frame - ETH_HLEN)
+	if (iph->version != 4 || header < sizeof(*iph) || total < header ||
+	    total > frame - ETH_HLEN)
 		return PARSED_BROKEN;
 	if (header == sizeof(*iph)) {
 		if (csum_ip4(iph) != 0xffff)
@@ -122,11 +130,12 @@ static __always_inline enum parsed parse_ip4(struct packet *p, const int simple,
 /* What may stand between the IPv6 header and the transport (RFC 8200, 4302). */
 static __always_inline int ip6_is_extension(__u32 protocol)
 {
-	return protocol == IPPROTO_HOPOPTS || protocol == IPPROTO_ROUTING || protocol == IPPROTO_DSTOPTS ||
-	       protocol == IPPROTO_AH;
+	return protocol == IPPROTO_HOPOPTS || protocol == IPPROTO_ROUTING ||
+	       protocol == IPPROTO_DSTOPTS || protocol == IPPROTO_AH;
 }
 
-static __always_inline enum parsed parse_ip6(struct packet *p, void *data, void *data_end, __u32 frame)
+static __always_inline enum parsed parse_ip6(struct packet *p, void *data, void *data_end,
+					     __u32 frame)
 {
 	struct ipv6hdr *ip6 = data + ETH_HLEN;
 	__u32 total;

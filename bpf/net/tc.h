@@ -111,8 +111,8 @@ static __noinline __s64 ctx_sum(ctx_t *ctx, __u32 offset, __u32 bytes)
 	return sum.left ? -1 : csum_fold((__u32)sum.sum);
 }
 
-static __always_inline __u64 pseudo_sum(const __u8 family, const union addr *src, const union addr *dst, __u8 protocol,
-					__u32 bytes)
+static __always_inline __u64 pseudo_sum(const __u8 family, const union addr *src,
+					const union addr *dst, __u8 protocol, __u32 bytes)
 {
 	__u64 sum = (__u64)src->w[0] + dst->w[0] + bpf_htonl(bytes) + bpf_htonl(protocol);
 
@@ -127,7 +127,8 @@ static __always_inline __u64 pseudo_sum(const __u8 family, const union addr *src
 /* Gives a UDP datagram without checksum a real one, as IPVS does when it
  * translates (udp_dnat_handler, udp_snat_handler).
  */
-static __noinline int ctx_udp_checksum(ctx_t *ctx, const struct packet *p, const union addr *src, const union addr *dst)
+static __noinline int ctx_udp_checksum(ctx_t *ctx, const struct packet *p, const union addr *src,
+				       const union addr *dst)
 {
 	__u32 bytes = p->l3 + p->len - p->l4;
 	__s64 sum;
@@ -144,12 +145,12 @@ static __noinline int ctx_udp_checksum(ctx_t *ctx, const struct packet *p, const
 		check = ~csum_fold(pseudo_sum(6, src, dst, IPPROTO_UDP, bytes) + sum);
 	if (!check)
 		check = 0xffff;
-	return bpf_skb_store_bytes(ctx, p->l4 + offsetof(struct udphdr, check), &check, sizeof(check),
-				   BPF_F_RECOMPUTE_CSUM);
+	return bpf_skb_store_bytes(ctx, p->l4 + offsetof(struct udphdr, check), &check,
+				   sizeof(check), BPF_F_RECOMPUTE_CSUM);
 }
 
-static __always_inline int ctx_nat(ctx_t *ctx, const __u8 family, const struct packet *p, const int source,
-				   const union addr *addr, __be16 port)
+static __always_inline int ctx_nat(ctx_t *ctx, const __u8 family, const struct packet *p,
+				   const int source, const union addr *addr, __be16 port)
 {
 	void *data = (void *)(long)ctx->data, *data_end = (void *)(long)ctx->data_end;
 	const union addr *old = source ? &p->src : &p->dst;
@@ -205,7 +206,8 @@ static __always_inline int ctx_nat(ctx_t *ctx, const __u8 family, const struct p
 		flags = BPF_F_MARK_MANGLED_0;
 	}
 	if (family == 4) {
-		if (bpf_l4_csum_replace(ctx, check_at, old->v4, addr->v4, BPF_F_PSEUDO_HDR | flags | 4))
+		if (bpf_l4_csum_replace(ctx, check_at, old->v4, addr->v4,
+					BPF_F_PSEUDO_HDR | flags | 4))
 			return -1;
 	} else {
 		__s64 change = bpf_csum_diff((void *)old, 16, (void *)addr, 16, 0);
@@ -218,10 +220,12 @@ static __always_inline int ctx_nat(ctx_t *ctx, const __u8 family, const struct p
 	return bpf_l4_csum_replace(ctx, check_at, old_port, port, flags | 2);
 }
 
-static __always_inline int ctx_encap(ctx_t *ctx, const __u8 outer_family, const struct packet *p, const void *outer)
+static __always_inline int ctx_encap(ctx_t *ctx, const __u8 outer_family, const struct packet *p,
+				     const void *outer)
 {
 	const int bytes = outer_family == 4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr);
-	__u64 flags = outer_family == 4 ? BPF_F_ADJ_ROOM_ENCAP_L3_IPV4 : BPF_F_ADJ_ROOM_ENCAP_L3_IPV6;
+	__u64 flags =
+		outer_family == 4 ? BPF_F_ADJ_ROOM_ENCAP_L3_IPV4 : BPF_F_ADJ_ROOM_ENCAP_L3_IPV6;
 
 	if (bpf_skb_adjust_room(ctx, bytes, BPF_ADJ_ROOM_MAC, flags))
 		return -1;

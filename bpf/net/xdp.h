@@ -26,7 +26,8 @@ static __always_inline __u32 ctx_segment(const ctx_t *ctx, const struct packet *
 	return p->len;
 }
 
-#define L4_OFFSET(family) (ETH_HLEN + ((family) == 4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr)))
+#define L4_OFFSET(family) \
+	(ETH_HLEN + ((family) == 4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr)))
 
 /* Cuts padding off, as the stack does before it forwards. */
 static __always_inline int ctx_trim(ctx_t *ctx, const struct packet *p)
@@ -71,8 +72,8 @@ static __always_inline int ctx_forward_hop(ctx_t *ctx, const __u8 family, const 
  * sides are written, because a pointer to either of two places is none that the
  * verifier can follow.
  */
-static __always_inline int ctx_nat(ctx_t *ctx, const __u8 family, const struct packet *p, const int source,
-				   const union addr *addr, __be16 port)
+static __always_inline int ctx_nat(ctx_t *ctx, const __u8 family, const struct packet *p,
+				   const int source, const union addr *addr, __be16 port)
 {
 	void *data = (void *)(long)ctx->data, *data_end = (void *)(long)ctx->data_end;
 	void *l4 = data + L4_OFFSET(family);
@@ -114,7 +115,8 @@ static __always_inline int ctx_nat(ctx_t *ctx, const __u8 family, const struct p
 }
 
 /* Puts `outer` (20 or 40 bytes) in front of the packet. */
-static __always_inline int ctx_encap(ctx_t *ctx, const __u8 outer_family, const struct packet *p, const void *outer)
+static __always_inline int ctx_encap(ctx_t *ctx, const __u8 outer_family, const struct packet *p,
+				     const void *outer)
 {
 	const int bytes = outer_family == 4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr);
 	void *data, *data_end;

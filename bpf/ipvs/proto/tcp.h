@@ -101,8 +101,7 @@ const __u8 tcp_table[2][4][8][16] = {
 #define AC TCP_E_ACK
 const __u8 tcp_events[32] = {
 	/* none FIN SYN both, then with RST */
-	NO, FI, SY, SY, RS, RS, RS, RS,
-	NO, FI, SY, SY, RS, RS, RS, RS, /* with PSH */
+	NO, FI, SY, SY, RS, RS, RS, RS, NO, FI, SY, SY, RS, RS, RS, RS, /* with PSH */
 	AC, FI, SY, SY, RS, RS, RS, RS, /* with ACK */
 	AC, FI, SY, SY, RS, RS, RS, RS, /* with both */
 };

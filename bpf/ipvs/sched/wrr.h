@@ -81,7 +81,8 @@ static long wrr_step(__u32 round, struct wrr_walk *walk)
 	return 0;
 }
 
-static __always_inline void wrr_pick(struct pick *pick, struct sched_walk *set_walk, struct dest_set *set)
+static __always_inline void wrr_pick(struct pick *pick, struct sched_walk *set_walk,
+				     struct dest_set *set)
 {
 	struct wrr_walk walk = {
 		.set = *set_walk,
