@@ -8,13 +8,13 @@
  * another one: on a scratch thread, as namespaces belong to threads.
  */
 
-import { closeSync, openSync, readlinkSync } from 'node:fs'
+import { closeSync, openSync, readFileSync, readlinkSync } from 'node:fs'
 import { constants } from 'node:os'
 import { isAbsolute, join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 
 import { native, type NativeFailure, type NativeScope } from './addon.js'
-import { BpfError, check, errorOf, isFailure, unwrap, type Context } from './errors.js'
+import { BpfError, check, errorOf, isFailure, unwrap } from './errors.js'
 import type { KernelObject } from './fd.js'
 
 export interface BpfFsOptions {
@@ -24,8 +24,8 @@ export interface BpfFsOptions {
   readonly mount?: boolean
   /**
    * `init`: the mount namespace of process 1. `own`: the caller's. `auto` (the
-   * default): process 1's when it is another one and may be entered, or is the
-   * only one with a bpf file system.
+   * default): that of process 1; where process 1 may not be looked at, the nearest
+   * one with a bpf file system, from the caller's to those of its ancestors.
    */
   readonly namespace?: 'auto' | 'init' | 'own'
 }
@@ -41,7 +41,6 @@ export interface LockOptions {
   readonly signal?: AbortSignal
 }
 
-const INIT_NAMESPACE = '/proc/1/ns/mnt'
 const DEFAULT_ROOT = '/sys/fs/bpf'
 
 let shared: BpfFs | undefined
@@ -63,7 +62,7 @@ export class BpfFs implements Disposable {
    */
   static open(options: BpfFsOptions = {}): BpfFs {
     const root = options.root ?? DEFAULT_ROOT
-    const fs = new BpfFs(root, openInitNamespace(root, options.namespace ?? 'auto'))
+    const fs = new BpfFs(root, openMountNamespace(root, options.namespace ?? 'auto'))
     try {
       if (options.mount === true) fs.mount()
     } catch (error) {
@@ -104,9 +103,11 @@ export class BpfFs implements Disposable {
   /** Mounts a bpf file system at the root unless there is one. */
   mount(): void {
     if (this.mounted) return
+    // Two processes may both find it missing, and the later mount would hide the
+    // pins of the earlier one: look again with the mount point locked.
+    using _lock = this.lock(this.root)
+    if (this.mounted) return
     this.#do(native().fsMountBpf(this.root, this.scope), `mount the bpf file system at ${this.root}`)
-    // Two processes may both find it missing; the later mount would hide the
-    // pins of the earlier one. Harmless here: neither has pinned anything yet.
   }
 
   pin(object: KernelObject, path: string): void {
@@ -300,24 +301,58 @@ function lockTimeout(target: string): BpfError {
   })
 }
 
-/** A descriptor of process 1's mount namespace when that is where paths belong. */
-function openInitNamespace(root: string, choice: 'auto' | 'init' | 'own'): number | undefined {
+/** A descriptor of the mount namespace that paths belong to, unless it is the caller's. */
+function openMountNamespace(root: string, choice: 'auto' | 'init' | 'own'): number | undefined {
   if (choice === 'own') return undefined
-  const context: Context = {
-    operation: 'reach the mount namespace of process 1',
-    needs: ['CAP_SYS_PTRACE', 'CAP_SYS_ADMIN', 'CAP_SYS_CHROOT'],
-  }
+  const own = readlinkSync('/proc/self/ns/mnt')
   try {
-    if (readlinkSync(INIT_NAMESPACE) === readlinkSync('/proc/self/ns/mnt')) return undefined
-    return openSync(INIT_NAMESPACE, 'r')
+    return openOther('1', own)
   } catch (cause) {
-    // Without the right to look, a bpf file system in plain sight is taken for
-    // the one that is meant: the usual case of a service with few capabilities.
+    // Services run with few capabilities, and some systems shield process 1.
     if (choice === 'auto') {
-      const own = native().fsIsBpf(root)
-      if (own === true) return undefined
+      if (native().fsIsBpf(root) === true) return undefined
+      const found = openFromAncestors(root, own)
+      if (found !== undefined) return found
     }
     const { errno } = cause as NodeJS.ErrnoException
-    throw errorOf(Math.abs(errno ?? constants.errno.EACCES), context)
+    throw errorOf(Math.abs(errno ?? constants.errno.EACCES), {
+      operation: 'reach the mount namespace of process 1',
+      needs: ['CAP_SYS_PTRACE', 'CAP_SYS_ADMIN', 'CAP_SYS_CHROOT'],
+      code: 'NOT_PERMITTED',
+    })
+  }
+}
+
+/** A process's mount namespace; undefined when it is `own`. */
+function openOther(pid: string, own: string): number | undefined {
+  const path = `/proc/${pid}/ns/mnt`
+  return readlinkSync(path) === own ? undefined : openSync(path, 'r')
+}
+
+/** The nearest ancestor's with a bpf file system at `root`; else the outermost there is. */
+function openFromAncestors(root: string, own: string): number | undefined {
+  let outermost: number | undefined
+  for (let pid = String(process.ppid); Number(pid) > 1; pid = parentOf(pid)) {
+    let fd: number | undefined
+    try {
+      fd = openOther(pid, own)
+    } catch {
+      continue
+    }
+    if (fd === undefined) continue
+    if (outermost !== undefined) closeSync(outermost)
+    outermost = fd
+    if (native().fsIsBpf(root, { mntns: fd }) === true) break
+  }
+  return outermost
+}
+
+function parentOf(pid: string): string {
+  try {
+    // The name in parentheses may contain anything, also parentheses.
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
+    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1] ?? '0'
+  } catch {
+    return '0'
   }
 }

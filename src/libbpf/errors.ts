@@ -186,8 +186,7 @@ function hintFor(errno: number, needs: readonly Capability[], hint: string | und
   if (needs.length === 0) return hint
   return (
     hint ??
-    `${needs.join(' and ')} is there but does not count: ` +
-      'perhaps only inside a user namespace, or a security module forbids it'
+    `${needs.join(' and ')} granted, but perhaps only inside a user namespace, or a security module forbids it`
   )
 }
 
@@ -210,15 +209,16 @@ export function errorOf(errno: number, context: Context, failure?: NativeFailure
   return new BpfError({
     errno,
     operation,
-    code: denied ? 'NOT_PERMITTED' : (context.code ?? codeFor(errno)),
+    code: denied ? 'NOT_PERMITTED' : (codeFor(errno) ?? context.code ?? 'SYSTEM'),
     hint: hintFor(errno, needs, context.hint),
     log: failure?.log,
     detail: said === undefined ? undefined : `${said}`,
   })
 }
 
-function codeFor(errno: number): FailureCode {
-  return errno === constants.errno.ENODEV || errno === constants.errno.ENXIO ? 'DEVICE_NOT_FOUND' : 'SYSTEM'
+function codeFor(errno: number): FailureCode | undefined {
+  const { ENODEV, ENXIO } = constants.errno
+  return errno === ENODEV || errno === ENXIO ? 'DEVICE_NOT_FOUND' : undefined
 }
 
 /** The kernel's own words, when netlink carried some. */

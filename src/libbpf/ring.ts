@@ -68,7 +68,7 @@ export class RingBuffer implements Disposable {
         ...(options.intervalMs === undefined ? {} : { intervalMs: options.intervalMs }),
         ref: options.ref ?? true,
       },
-      onBatch && ((batch) => onBatch(new RecordBatch(batch))),
+      onBatch && ((batch) => deliver(onBatch, batch)),
     )
     const context = () => ({
       operation: `consume the ring buffer ${map.name}`,
@@ -94,5 +94,16 @@ export class RingBuffer implements Disposable {
 
   [Symbol.dispose](): void {
     this.close()
+  }
+}
+
+/** An error in a callback of the addon would only be a warning: let it be uncaught as any other. */
+function deliver(onBatch: (batch: RecordBatch) => void, batch: NativeBatch): void {
+  try {
+    onBatch(new RecordBatch(batch))
+  } catch (error) {
+    queueMicrotask(() => {
+      throw error
+    })
   }
 }

@@ -134,6 +134,8 @@ class Ring {
   std::thread thread_;
 };
 
+void CloseAtExit(void *data) { static_cast<Ring *>(data)->Close(); }
+
 // ringOpen(mapFd, { batchBytes, intervalMs, ref }, callback | undefined) -> handle or -errno
 Napi::Value Open(const Napi::CallbackInfo &info) {
   Napi::Env env = info.Env();
@@ -144,11 +146,11 @@ Napi::Value Open(const Napi::CallbackInfo &info) {
   if (rc) return Napi::Number::New(env, rc);
   if (info[2].IsFunction()) ring->Start(env, info[2].As<Napi::Function>(), options.Get("ref").ToBoolean());
   Ring *raw = ring.release();
-  // The environment may go (a worker ends) before the collector finds the handle.
-  auto *hook = new auto(env.AddCleanupHook([](Ring *data) { data->Close(); }, raw));
-  return Napi::External<Ring>::New(env, raw, [hook](Napi::Env env, Ring *data) {
-    hook->Remove(env);
-    delete hook;
+  // The environment may go (the process exits, a worker ends) before the collector
+  // finds the handle, and the thread must be gone before it.
+  napi_add_env_cleanup_hook(env, CloseAtExit, raw);
+  return Napi::External<Ring>::New(env, raw, [](Napi::Env env, Ring *data) {
+    napi_remove_env_cleanup_hook(env, CloseAtExit, data);
     delete data;
   });
 }
