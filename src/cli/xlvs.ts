@@ -51,9 +51,7 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   process.exit(EXIT.ok)
 })
 
-try {
-  await parser.parseAsync()
-} catch (error) {
+parser.parseAsync().catch((error: unknown) => {
   if (error instanceof UsageError) {
     out.note(`xlvs: ${error.message}\nhint: xlvs --help lists commands and options`)
     process.exitCode = EXIT.usage
@@ -61,4 +59,4 @@ try {
     out.note(describeError('xlvs', error, argv.includes('-v') || argv.includes('--verbose')))
     process.exitCode = exitCodeOf(error)
   }
-}
+})
