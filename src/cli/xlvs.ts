@@ -51,12 +51,19 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   process.exit(EXIT.ok)
 })
 
-parser.parseAsync().catch((error: unknown) => {
-  if (error instanceof UsageError) {
-    out.note(`xlvs: ${error.message}\nhint: xlvs --help lists commands and options`)
-    process.exitCode = EXIT.usage
-  } else {
-    out.note(describeError('xlvs', error, argv.includes('-v') || argv.includes('--verbose')))
-    process.exitCode = exitCodeOf(error)
+/** A mistake is thrown at once, what goes wrong later rejects. */
+async function main(): Promise<void> {
+  try {
+    await parser.parseAsync()
+  } catch (error) {
+    if (error instanceof UsageError) {
+      out.note(`xlvs: ${error.message}\nhint: xlvs --help lists commands and options`)
+      process.exitCode = EXIT.usage
+    } else {
+      out.note(describeError('xlvs', error, argv.includes('-v') || argv.includes('--verbose')))
+      process.exitCode = exitCodeOf(error)
+    }
   }
-})
+}
+
+void main()
