@@ -3,7 +3,18 @@
  * What tests of src/libbpf run in a process of its own: inside `ip netns exec`,
  * without some capability, or to be killed. Answers one line of JSON.
  */
-import { BpfError, BpfFs, BpfMap, BpfObject, ifindexOf, netnsInode } from '../../src/libbpf/index.js'
+import {
+  BpfError,
+  BpfFs,
+  BpfMap,
+  BpfObject,
+  hasFeature,
+  ifindexOf,
+  kernel,
+  netnsInode,
+  NotSupportedError,
+  queryTcx,
+} from '../../src/libbpf/index.js'
 
 const answer = (line: string) => process.stdout.write(`${line}\n`)
 
@@ -41,6 +52,32 @@ const commands: Record<string, (...args: string[]) => unknown> = {
     loading.load()
     using _link = loading.program('count').attachXdp(Number(ifindex), { mode: 'generic' })
     return {}
+  },
+  /** Attaches to lo by whatever this kernel has, replaces, finds and removes it. */
+  tc(object) {
+    using loading = BpfObject.open(object)
+    loading.load()
+    const lo = ifindexOf('lo')
+    const [pass, drop] = [loading.program('mark_passed'), loading.program('drop_all')]
+    let refusal: unknown
+    try {
+      pass.attachTcx(lo, 'egress').close()
+    } catch (error) {
+      if (!(error instanceof NotSupportedError)) throw error
+      refusal = { feature: error.feature, since: error.since, code: error.code }
+    }
+    using attachment = pass.attachTc(lo, 'egress')
+    attachment.update(drop)
+    const programId = () =>
+      attachment.kind === 'filter' ? attachment.programId() : attachment.info().programId
+    const replaced = programId() === drop.id
+    const asked = {
+      tcx: queryTcx(lo, 'egress').length,
+      feature: hasFeature('tcx'),
+      loop: hasFeature('helper:loop'),
+    }
+    attachment.detach()
+    return { kernel: kernel().version, refusal, kind: attachment.kind, replaced, ...asked }
   },
   /** Holds a lock until it is killed. */
   async hold(path) {
