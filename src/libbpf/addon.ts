@@ -234,6 +234,7 @@ export interface Addon {
   fsMountBpf(path: string, scope?: NativeScope): Result<undefined>
   fsOpen(path: string, scope?: NativeScope): Result<number>
   flock(fd: number, wait: boolean): number
+  funlock(fd: number): number
   sleep(milliseconds: number): void
   fdDup(fd: number): number
   fdClose(fd: number): number

@@ -161,6 +161,10 @@ Napi::Value Flock(const Napi::CallbackInfo &info) {
   return Napi::Number::New(info.Env(), rc);
 }
 
+Napi::Value Funlock(const Napi::CallbackInfo &info) {
+  return Napi::Number::New(info.Env(), flock(IntOr(info[0], -1), LOCK_UN) ? -errno : 0);
+}
+
 Napi::Value Sleep(const Napi::CallbackInfo &info) {
   usleep(Uint32Or(info[0], 0) * 1000);
   return info.Env().Undefined();
@@ -188,6 +192,7 @@ void InitFs(Napi::Env env, Napi::Object exports) {
   exports.Set("fsMountBpf", Napi::Function::New<MountBpf>(env));
   exports.Set("fsOpen", Napi::Function::New<Open>(env));
   exports.Set("flock", Napi::Function::New<Flock>(env));
+  exports.Set("funlock", Napi::Function::New<Funlock>(env));
   exports.Set("sleep", Napi::Function::New<Sleep>(env));
   exports.Set("fdDup", Napi::Function::New<Dup>(env));
   exports.Set("fdClose", Napi::Function::New<Close>(env));
