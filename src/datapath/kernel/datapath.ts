@@ -11,8 +11,7 @@ import { uptime } from 'node:os'
 import { HOOK_LAST, hookNames, MAX_REASONS, PROTO_TCP, PROTO_UDP, reasonNames } from '../../abi/generated.js'
 import { TCP_STATES, type Conn } from '../../ipvs/conn.js'
 import { checkDest, type DestKey, type DestSpec } from '../../ipvs/dest.js'
-import { TCP_TIMEOUTS_S } from '../../ipvs/proto/tcp.js'
-import { UDP_TIMEOUT_S } from '../../ipvs/proto/udp.js'
+import { changeTimeouts, DEFAULT_TIMEOUTS } from '../../ipvs/proto/timeouts.js'
 import {
   checkService,
   serviceNotFound,
@@ -21,7 +20,7 @@ import {
   type ServiceSpec,
 } from '../../ipvs/service.js'
 import { ZERO_STATS, type Stats } from '../../ipvs/stats.js'
-import { BpfProgram, isBroadcastAddress, sourceAddressFor, type FsLock } from '../../libbpf/index.js'
+import { BpfProgram, isBroadcastAddress, sourceAddressFor } from '../../libbpf/index.js'
 import { Failure } from '../../util/errors.js'
 import type { Datapath, Timeouts } from '../datapath.js'
 import { readClock } from './clock.js'
@@ -84,7 +83,6 @@ export class KernelDatapath implements Datapath {
   readonly #lifecycle: Lifecycle
   readonly #load: 'auto' | 'never'
   #open: { readonly tables: Tables; readonly registry: Registry; sweepNow?: BpfProgram } | undefined
-  #lock: FsLock | undefined
   #depth = 0
   #routes = new Map<string, string | null>()
   #routesUntil = 0
@@ -275,30 +273,33 @@ export class KernelDatapath implements Datapath {
 
   timeouts(): Timeouts {
     const state = this.#state()
-    if (state === undefined) {
-      return { tcp: TCP_TIMEOUTS_S.ESTABLISHED, tcpFin: TCP_TIMEOUTS_S.FIN_WAIT, udp: UDP_TIMEOUT_S }
-    }
+    if (state === undefined) return DEFAULT_TIMEOUTS
     const { config } = state.tables
     const hz = config.u32(0, at.config.hz)
     const seconds = (field: number) => Math.floor(config.u32(0, field) / hz)
     return { tcp: seconds(TCP_FIELD), tcpFin: seconds(TCP_FIN_FIELD), udp: seconds(UDP_FIELD) }
   }
 
-  setTimeouts({ tcp, tcpFin, udp }: Timeouts): void {
+  setTimeouts(wanted: Timeouts): void {
     this.locked(() => {
+      const { tcp, tcpFin, udp } = changeTimeouts(this.timeouts(), wanted)
       if (this.#state() === undefined) this.#autoload()
       const { config } = this.#loaded().tables
       const hz = config.u32(0, at.config.hz)
-      const most = Math.floor(0x7fff_ffff / hz)
       for (const seconds of [tcp, tcpFin, udp]) {
-        if (Number.isInteger(seconds) && seconds >= 0 && seconds <= most) continue
-        throw new Failure('INVALID_ARGUMENT', `a timeout is between 0 and ${most} seconds, not ${seconds}`, {
-          errno: 'EINVAL',
-        })
+        // Where the kernel ticks faster than Debian's, the same int holds less.
+        if (seconds * hz <= 0x7fff_ffff) continue
+        throw new Failure(
+          'INVALID_ARGUMENT',
+          `a timeout of ${seconds} s is too long for ${hz} ticks a second`,
+          {
+            errno: 'EINVAL',
+          },
+        )
       }
-      if (tcp > 0) config.setU32(0, TCP_FIELD, tcp * hz)
-      if (tcpFin > 0) config.setU32(0, TCP_FIN_FIELD, tcpFin * hz)
-      if (udp > 0) config.setU32(0, UDP_FIELD, udp * hz)
+      config.setU32(0, TCP_FIELD, tcp * hz)
+      config.setU32(0, TCP_FIN_FIELD, tcpFin * hz)
+      config.setU32(0, UDP_FIELD, udp * hz)
     })
   }
 
@@ -379,7 +380,7 @@ export class KernelDatapath implements Datapath {
 
   /** Ends expired connections now, without waiting for the sweeper; answers how many. */
   sweep(): number {
-    return readClock(this.#sweepNow(), true).killed
+    return this.locked(() => readClock(this.#sweepNow(), true).killed)
   }
 
   /** Lets the clock of connections jump; only for a plane that was loaded with `testClock`. */
@@ -404,21 +405,17 @@ export class KernelDatapath implements Datapath {
   // -- the lock -----------------------------------------------------------------
 
   locked<T>(change: () => T): T {
-    if (this.#depth === 0) this.#lock = this.#home.lock()
+    if (this.#depth === 0) this.#home.lock()
     this.#depth++
     try {
       return change()
     } finally {
-      if (--this.#depth === 0) {
-        this.#lock?.release()
-        this.#lock = undefined
-      }
+      if (--this.#depth === 0) this.#home.unlock()
     }
   }
 
   [Symbol.dispose](): void {
     this.#forget()
-    this.#lock?.release()
     this.#home[Symbol.dispose]()
   }
 
@@ -462,6 +459,7 @@ export class KernelDatapath implements Datapath {
     this.#open?.sweepNow?.close()
     this.#open?.tables[Symbol.dispose]()
     this.#open = undefined
+    this.#routes.clear()
   }
 
   /** The config map of whatever version, for down(). */

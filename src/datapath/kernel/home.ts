@@ -4,7 +4,7 @@
  * with `maps`, `progs` and `links`, and the lock on that directory that serialises
  * everybody who changes something.
  */
-import { closeSync, statSync } from 'node:fs'
+import { closeSync, fstatSync } from 'node:fs'
 import {
   BpfError,
   BpfFs,
@@ -25,6 +25,7 @@ export class Home implements Disposable {
   /** An open descriptor, or undefined for the namespace of this process. */
   readonly netns: number | undefined
   readonly #dir: string
+  #lock: FsLock | undefined
 
   private constructor(fs: BpfFs, netns: number | undefined, inode: bigint) {
     this.fs = fs
@@ -98,28 +99,39 @@ export class Home implements Disposable {
   }
 
   /**
-   * Waits for the namespace's lock. The kernel gives it back when the process ends,
-   * however it ends.
+   * Waits for the namespace's lock; unlock() gives it back. The kernel does so when
+   * the process ends, however it ends.
    */
-  lock(): FsLock {
+  lock(): void {
     for (;;) {
-      let lock: FsLock
+      if (this.#lock === undefined) this.#lock = this.#openLock()
+      else this.#lock.resume()
+      // Whoever had it before may have been removing the directory: then ours is a
+      // lock on nothing, and others already use a new one.
+      if (fstatSync(this.#lock.fd).nlink > 0) return
+      this.#lock.release()
+      this.#lock = undefined
+    }
+  }
+
+  unlock(): void {
+    this.#lock?.pause()
+  }
+
+  #openLock(): FsLock {
+    for (;;) {
       try {
-        lock = this.fs.lock(this.#dir)
+        return this.fs.lock(this.#dir)
       } catch (error) {
         if (!isMissing(error)) throw error
         this.fs.mount()
         this.fs.mkdir(this.#dir)
-        continue
       }
-      // Whoever had it before may have been removing the directory: then ours is a
-      // lock on nothing, and others already use a new one.
-      if (statSync(`/proc/self/fd/${lock.fd}`).nlink > 0) return lock
-      lock.release()
     }
   }
 
   [Symbol.dispose](): void {
+    this.#lock?.release()
     this.fs.close()
     if (this.netns !== undefined) closeSync(this.netns)
   }

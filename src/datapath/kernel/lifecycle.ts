@@ -108,6 +108,12 @@ const OBJECTS = {
 
 type ObjectName = keyof typeof OBJECTS
 
+/** A device to attach to, and what to do about XDP there. */
+interface Target {
+  readonly device: Interface
+  readonly xdp: 'native' | 'generic' | 'off'
+}
+
 export interface ObjectOptions {
   readonly buckets: Buckets
   readonly hashSeed: number
@@ -144,8 +150,18 @@ export class Lifecycle {
       home.make()
     } else this.#requireSameSizes(options, tables)
 
-    const created = new Map<string, BpfMap>()
     const config = tables?.config
+    const choice =
+      options.xdp ?? (config === undefined ? 'auto' : (XDP_MODES[config.u32(0, at.config.xdpMode)] ?? 'auto'))
+    const plan = this.#plan(interfaces, named, choice, tables?.table('devices'))
+    const warnings: string[] = []
+    if (plan.length === 0)
+      warnings.push('no Ethernet device is up: nothing is attached, xlvs up does it later')
+    if (plan.some(({ xdp }) => xdp === 'generic')) {
+      warnings.push('GENERIC XDP is slower than tc alone and copies every packet: it is for tests')
+    }
+
+    const created = new Map<string, BpfMap>()
     const sizes = checkSizes(options)
     const settings: { -readonly [K in keyof ObjectOptions]: ObjectOptions[K] } = config
       ? settingsOf(config)
@@ -156,13 +172,14 @@ export class Lifecycle {
           testClock: options.testClock ?? false,
         }
     const elements = mapSizes(sizes, settings.buckets)
-    const warnings: string[] = []
     try {
       using control = this.openObject('control', settings, created, elements)
-      const clock = readClock(control.program('sweep_now'))
-      settings.hz = tickRate(clock)
+      settings.hz = tickRate(readClock(control.program('sweep_now')))
       using tc = this.openObject('tc', settings, created, elements)
-      using xdp = this.openObject('xdp', settings, created, elements)
+      // The verifier takes its time with each: XDP is loaded where it is wanted.
+      using xdp = plan.some((target) => target.xdp !== 'off')
+        ? this.openObject('xdp', settings, created, elements)
+        : undefined
 
       const map = (name: string) => {
         const found = created.get(name)
@@ -171,15 +188,12 @@ export class Lifecycle {
       }
       using fresh = new Table(map('config'))
       if (tables === undefined) writeConfig(fresh, settings)
-      const choice =
-        options.xdp ??
-        (tables === undefined ? 'auto' : (XDP_MODES[fresh.u32(0, at.config.xdpMode)] ?? 'auto'))
-
       for (const [name, object] of [
         ['control', control],
         ['tc', tc],
         ['xdp', xdp],
       ] as const) {
+        if (object === undefined) continue
         for (const program of OBJECTS[name].programs)
           home.replacePin('progs', program, object.program(program))
       }
@@ -190,8 +204,8 @@ export class Lifecycle {
       runSweeper(control.program('sweep_start'))
 
       using devices = new Table(map('devices'))
-      const programs = { tc: tc.program('tc_ingress'), xdp: xdp.program('xdp_in') }
-      this.#attach(interfaces, named, choice, programs, devices, options.tc ?? 'auto', warnings)
+      const programs = { tc: tc.program('tc_ingress'), xdp: xdp?.program('xdp_in') }
+      this.#attach(interfaces, plan, choice, programs, devices, options.tc ?? 'auto', warnings)
       fresh.setU32(0, at.config.xdpMode, XDP_MODE_IDS[choice])
       return warnings
     } finally {
@@ -336,32 +350,43 @@ export class Lifecycle {
     return names
   }
 
-  #attach(
+  /** The devices to attach to, and how: those named or fit, and those we are on already. */
+  #plan(
     interfaces: readonly Interface[],
     named: readonly Interface[] | undefined,
     choice: XdpChoice,
-    programs: { readonly tc: BpfProgram; readonly xdp: BpfProgram },
+    table: Table | undefined,
+  ): Target[] {
+    const links = this.#links()
+    const attached = ({ ifindex }: Interface) =>
+      links.has(`tc-${ifindex}`) ||
+      (table !== undefined &&
+        ifindex < table.length &&
+        (table.u8(ifindex, at.device.flags) & DEVICE_F_ATTACHED) !== 0)
+    const wanted = named ?? interfaces.filter((device) => whyNothing(device, interfaces) === null)
+    return interfaces
+      .filter((device) => wanted.includes(device) || attached(device))
+      .map((device) => ({
+        device,
+        xdp: choice !== 'auto' ? choice : device.kind === undefined ? 'native' : 'off',
+      }))
+  }
+
+  #attach(
+    interfaces: readonly Interface[],
+    plan: readonly Target[],
+    choice: XdpChoice,
+    programs: { readonly tc: BpfProgram; readonly xdp: BpfProgram | undefined },
     table: Table,
     way: 'auto' | 'clsact',
     warnings: string[],
   ): void {
     const links = this.#links()
-    const wanted = named ?? interfaces.filter((device) => whyNothing(device, interfaces) === null)
-    const attached = (device: Interface) =>
-      links.has(`tc-${device.ifindex}`) ||
-      (device.ifindex < table.length && (table.u8(device.ifindex, at.device.flags) & DEVICE_F_ATTACHED) !== 0)
-    // An upgrade reaches every device we are on, also those not named this time.
-    const all = interfaces.filter((device) => wanted.includes(device) || attached(device))
-
-    if (choice === 'generic' && all.length > 0) {
-      warnings.push('generic XDP is slower than tc alone and drops offloads: use it for tests only')
-    }
-    for (const device of all) {
-      const code = this.#attachXdp(device, choice, programs.xdp, links)
+    for (const { device, xdp } of plan) {
+      const code = this.#attachXdp(device, xdp, choice, programs.xdp, links)
       if (code === XDP_WHY_TAKEN) warnings.push(`${device.name}: ${whyNoXdp(code)}`)
       this.#attachTc(device, programs.tc, links, way)
-      if (device.ifindex >= table.length) continue
-      table.setU8(device.ifindex, at.device.xdp, code)
+      if (device.ifindex < table.length) table.setU8(device.ifindex, at.device.xdp, code)
     }
     // Whom XDP may send to, and with which source address.
     for (const device of interfaces) {
@@ -369,8 +394,8 @@ export class Lifecycle {
       if (ifindex >= Math.min(table.length, MAX_DEVICES)) continue
       table.slice(ifindex, at.device.mac, 6).set(macBytes(device.mac))
       const native = table.u8(ifindex, at.device.xdp) === XDP_ATTACHED_NATIVE
-      const flags = (native ? DEVICE_F_XDP_TX : 0) | (all.includes(device) ? DEVICE_F_ATTACHED : 0)
-      table.setU8(ifindex, at.device.flags, flags)
+      const isOurs = plan.some((target) => target.device === device)
+      table.setU8(ifindex, at.device.flags, (native ? DEVICE_F_XDP_TX : 0) | (isOurs ? DEVICE_F_ATTACHED : 0))
     }
   }
 
@@ -393,22 +418,27 @@ export class Lifecycle {
   }
 
   /** Answers the enum xdp_why for the device. */
-  #attachXdp(device: Interface, choice: XdpChoice, program: BpfProgram, links: Set<string>): number {
+  #attachXdp(
+    device: Interface,
+    mode: Target['xdp'],
+    choice: XdpChoice,
+    program: BpfProgram | undefined,
+    links: Set<string>,
+  ): number {
     const home = this.#home
     const { ifindex } = device
     const name = `xdp-${ifindex}`
-    const mode = choice === 'auto' ? (device.kind === undefined ? 'native' : 'off') : choice
     if (links.has(name)) {
       using link = BpfLink.openPinned(home.pin('links', name), { fs: home.fs })
       const running = queryXdp(ifindex, { netns: home.netns })?.mode
-      if (mode === running) {
+      if (mode === running && program !== undefined) {
         link.update(program)
         return mode === 'native' ? XDP_ATTACHED_NATIVE : XDP_ATTACHED_GENERIC
       }
       link.detach()
       home.fs.remove(home.pin('links', name))
     }
-    if (mode === 'off') return choice === 'off' ? XDP_WHY_OFF : XDP_WHY_VIRTUAL
+    if (mode === 'off' || program === undefined) return choice === 'off' ? XDP_WHY_OFF : XDP_WHY_VIRTUAL
     if (queryXdp(ifindex, { netns: home.netns }) !== null) {
       if (choice === 'auto') return XDP_WHY_TAKEN
       throw new Failure('ATTACH_REFUSED', `another XDP program is attached to ${device.name}`, {
