@@ -2,7 +2,7 @@
 /** The replay's own judgement: what it takes for equal, and how it names what is not. */
 import { describe, expect, it } from 'vitest'
 import { compareConns, compareFrames } from '../support/replay/compare.js'
-import { translate } from '../support/replay/director.js'
+import { recordedSetting } from '../support/replay/director.js'
 import { decode } from '../support/replay/frame.js'
 import { deferred, groundPackets, groundSchedulers } from '../support/replay/ground.js'
 import { packetRecording, packetScenarios, schedulerCases } from '../support/replay/recording.js'
@@ -116,16 +116,14 @@ describe('a connection list', () => {
   })
 })
 
-describe('a recorded command', () => {
-  it('reaches xlvs by its own programs', () => {
-    expect(translate('ipvsadm -Ln', 'b')).toBe('b/ipvsadm -Ln')
-    expect(translate("sysctl -qw net.ipv4.vs.conn_reuse_mode='0'", 'b')).toBe(
-      "b/xlvs sysctl conn_reuse_mode='0'",
-    )
-    expect(translate('sysctl net.ipv4.vs.a net.ipv4.vs.b', 'b')).toBe('b/xlvs sysctl a b')
-    expect(translate('sysctl -qw net.ipv4.tcp_timestamps=0', 'b')).toBe(
-      'sysctl -qw net.ipv4.tcp_timestamps=0',
-    )
+describe('a recorded sysctl', () => {
+  it('of kernel IPVS is a setting of xlvs, any other is not', () => {
+    expect(recordedSetting("sysctl -qw net.ipv4.vs.conn_reuse_mode='0'")).toEqual({
+      name: 'conn_reuse_mode',
+      value: 0,
+    })
+    expect(recordedSetting('sysctl -qw net.ipv4.tcp_timestamps=0')).toBeUndefined()
+    expect(recordedSetting('ipvsadm -Ln')).toBeUndefined()
   })
 })
 

@@ -7,9 +7,8 @@
  * waits cost nothing and timers are exact.
  */
 import { spawnSync } from 'node:child_process'
-import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { projectRoot } from '../support/replay/recording.js'
+import { packageFile, packageRoot } from '../../src/util/package.js'
 
 /** A few of each group; `scripts/vm-run --icount -- scripts/replay --target ipvs all` plays every one. */
 const SAMPLE = [
@@ -28,18 +27,17 @@ const SAMPLE = [
 ]
 
 function inGuest(kernel: string, ...command: string[]): { status: number | null; output: string } {
-  const root = projectRoot()
   const done = spawnSync(
-    join(root, 'scripts', 'vm-run'),
+    packageFile('scripts', 'vm-run'),
     ['--kernel', kernel, '--icount', '--memory', '2048', '--timeout', '500', '--', ...command],
-    { cwd: root, encoding: 'utf8' },
+    { cwd: packageRoot(), encoding: 'utf8' },
   )
   return { status: done.status, output: done.stdout + done.stderr }
 }
 
 describe('the recordings, replayed on the IPVS of', () => {
   it.each(['6.1', '6.12'])('Debian %s, come out as recorded', (kernel) => {
-    const bundled = spawnSync(join(projectRoot(), 'scripts', 'replay'), ['--list', 'ground'], {
+    const bundled = spawnSync(packageFile('scripts', 'replay'), ['--list', 'ground'], {
       encoding: 'utf8',
     })
     expect(bundled.stderr).toBe('')

@@ -5,9 +5,9 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, it } from 'vitest'
-import { projectRoot } from '../support/replay/recording.js'
+import { packageFile } from '../../src/util/package.js'
 
-const runner = join(projectRoot(), 'scripts', 'vm-run')
+const runner = packageFile('scripts', 'vm-run')
 
 it('runs a command under the other kernel and hands back all it did', () => {
   const out = mkdtempSync(join(tmpdir(), 'vm-run-test-'))

@@ -25,7 +25,7 @@ import { EMULATED, formatReport, PATIENCE, replay } from './replay.js'
 import { formatSequence, playSequence } from './sequence.js'
 
 const USAGE = `usage: replay [--target xlvs|ipvs] [--mode tc|xdp] [--kernel 6.1|6.12] [--jobs N]
-              [--bin DIR] [--list] [--quiet] NAME...
+              [--bin DIR] [--real-time] [--list] [--quiet] NAME...
 NAME: a scenario or scheduler case, a pattern with *, 'ground' or 'all'`
 
 function say(text: string): void {
@@ -60,6 +60,7 @@ async function main(): Promise<number> {
       kernel: { type: 'string', default: '6.1' },
       jobs: { type: 'string' },
       bin: { type: 'string' },
+      'real-time': { type: 'boolean', default: false },
       list: { type: 'boolean', default: false },
       quiet: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
@@ -90,7 +91,9 @@ async function main(): Promise<number> {
 
   removeAbandonedLabs()
   const kind: DirectorKind =
-    target === 'ipvs' ? ipvs : xlvs({ mode, ...(values.bin ? { bin: values.bin } : {}) })
+    target === 'ipvs'
+      ? ipvs
+      : xlvs({ mode, realTime: values['real-time'], ...(values.bin ? { bin: values.bin } : {}) })
   const emulated = process.env['VM_RUN'] === '1'
   const patience = emulated ? EMULATED : PATIENCE
   const pool = new WirePool(Number(values.jobs ?? 6))

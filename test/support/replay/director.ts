@@ -8,8 +8,11 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { ListFormat } from '../../../src/cli/ipvsadm/grammar.js'
+import { listConnections, NUMERIC } from '../../../src/cli/ipvsadm/listing.js'
+import { KernelDatapath } from '../../../src/datapath/kernel/datapath.js'
+import { packageFile } from '../../../src/util/package.js'
 import type { Lab } from './lab.js'
-import { projectRoot } from './recording.js'
 import type { CommandResult } from './wire.js'
 
 export type { CommandResult } from './wire.js'
@@ -24,8 +27,11 @@ export interface Director {
   connections(): Promise<readonly string[]>
   /** Connections, packets in and out, bytes in and out. */
   totals(): Promise<Totals>
-  /** Lets time pass; answers how much more passed than was asked for. */
-  wait(seconds: number): Promise<number>
+  /**
+   * Lets time pass; answers how much more passed than was asked for. `really` when
+   * something other than the balancer is to do something meanwhile.
+   */
+  wait(seconds: number, really: boolean): Promise<number>
   /** Takes down what this director set up, except what vanishes with the namespace. */
   close(): Promise<void>
 }
@@ -99,72 +105,96 @@ function procAddress(text: string): string {
   return [24, 16, 8, 0].map((shift) => (value >>> shift) & 255).join('.')
 }
 
-/** Moves the clock of the balancer in a lab ahead. */
-export type ClockAdvance = (lab: Lab, seconds: number) => Promise<void>
-
 export interface XlvsOptions {
   readonly mode: 'tc' | 'xdp'
-  /** Longer waits use it instead of the wall clock. */
-  readonly advance?: ClockAdvance
-  /** The folder with the programs `ipvsadm` and `xlvs`. */
+  /** Really wait, instead of setting the clock of connections ahead. */
+  readonly realTime?: boolean
+  /** The folder with the program `ipvsadm`. */
   readonly bin?: string
 }
 
-/** Waits up to this long are really waited. */
-const REAL_WAIT_LIMIT_S = 3
+/** Room for what a scenario makes; making and walking the usual tables would cost seconds. */
+const SMALL = { conns: 4096, services: 64, dests: 256 }
 
-/** xlvs, through the programs that a user has. */
+/**
+ * xlvs: configured and listed by the program a user has. What happens at every step,
+ * reading connections and setting the clock, goes through the library in this
+ * process, because a start of Node costs more than the rest of the step.
+ */
 export function xlvs(options: XlvsOptions): DirectorKind {
-  const bin = options.bin ?? join(projectRoot(), 'build', 'bin')
+  const bin = options.bin ?? packageFile('build', 'bin')
   return {
     name: `xlvs on ${options.mode}`,
     gro: options.mode === 'xdp',
-    clock: options.advance !== undefined,
-    async create(lab) {
-      for (const program of ['ipvsadm', 'xlvs']) {
-        if (!existsSync(join(bin, program)))
-          throw new Error(`${join(bin, program)} is missing: run make first`)
+    clock: options.realTime !== true,
+    create(lab) {
+      if (!existsSync(join(bin, 'ipvsadm')))
+        throw new Error(`${join(bin, 'ipvsadm')} is missing: run make first`)
+      const datapath = KernelDatapath.open({ netns: `/run/netns/${lab.names.d}` })
+      try {
+        datapath.up({
+          devices: ['d0', 'd1'],
+          xdp: options.mode === 'xdp' ? 'native' : 'off',
+          testClock: options.realTime !== true,
+          ...SMALL,
+        })
+      } catch (problem) {
+        datapath[Symbol.dispose]()
+        throw problem
       }
-      const run = (command: string) => lab.wire.run(translate(command, bin))
-      const must = async (command: string) => {
-        const { status, stdout, stderr } = await run(command)
-        if (status !== 0) throw new Error(`${command}: ${(stderr || stdout).trim()}`)
-        return stdout
-      }
-      await must(`xlvs up --dev d0 --dev d1 --xdp ${options.mode === 'xdp' ? 'native' : 'off'}`)
-      return {
-        run,
-        connections: async () => lines(await must('ipvsadm -Lnc')),
-        totals: async () => parseTotals(await must('xlvs stats --json')),
-        async wait(seconds) {
-          if (seconds <= REAL_WAIT_LIMIT_S || options.advance === undefined) return reallyWait(seconds)
+      return Promise.resolve({
+        async run(command) {
+          const setting = recordedSetting(command)
+          if (setting === undefined)
+            return lab.wire.run(command.replace(/^ipvsadm /, () => `${bin}/ipvsadm `))
+          try {
+            datapath.setSetting(setting.name, setting.value)
+            return { status: 0, stdout: '', stderr: '' }
+          } catch (problem) {
+            return {
+              status: 1,
+              stdout: '',
+              stderr: problem instanceof Error ? problem.message : String(problem),
+            }
+          }
+        },
+        connections: () =>
+          Promise.resolve([...listConnections(datapath.connections(), NUMERIC_FORMAT, NUMERIC)]),
+        totals() {
+          const { conns, inPackets, outPackets, inBytes, outBytes } = datapath.totals()
+          return Promise.resolve([conns, inPackets, outPackets, inBytes, outBytes].map(hex))
+        },
+        async wait(seconds, really) {
+          if (options.realTime || really) return reallyWait(seconds)
           const before = performance.now()
-          await options.advance(lab, seconds)
+          datapath.advanceClock(seconds)
           return (performance.now() - before) / 1000
         },
-        // Pins go with the lab; see wire.py.
-        close: async () => undefined,
-      }
+        close() {
+          datapath.down()
+          datapath[Symbol.dispose]()
+          return Promise.resolve()
+        },
+      })
     },
   }
 }
 
-/** The kernel's sysctls are options of xlvs, and the two programs are those of the build. */
-export function translate(command: string, bin: string): string {
-  const set = /^sysctl -q?w (net\.ipv4\.vs\..*)$/.exec(command)
-  if (set) return `${bin}/xlvs sysctl ${(set[1] ?? '').replaceAll('net.ipv4.vs.', '')}`
-  const get = /^sysctl (net\.ipv4\.vs\..*)$/.exec(command)
-  if (get) return `${bin}/xlvs sysctl ${(get[1] ?? '').replaceAll('net.ipv4.vs.', '')}`
-  if (/^(ipvsadm|xlvs) /.test(command)) return `${bin}/${command}`
-  return command
+const NUMERIC_FORMAT: ListFormat = {
+  view: 'plain',
+  numeric: true,
+  exact: true,
+  sorted: true,
+  engineData: false,
 }
 
-/** The totals out of `xlvs stats --json`, where 64-bit values are strings. */
-function parseTotals(text: string): Totals {
-  const { totals } = JSON.parse(text) as { totals: Record<string, string | number> }
-  return ['conns', 'inPkts', 'outPkts', 'inBytes', 'outBytes'].map((name) =>
-    BigInt(totals[name] ?? 0)
-      .toString(16)
-      .toUpperCase(),
-  )
+/** A sysctl of kernel IPVS is a setting of xlvs. */
+export function recordedSetting(command: string): { name: string; value: number } | undefined {
+  const found = /^sysctl -q?w net\.ipv4\.vs\.(\w+)='?(-?\d+)'?$/.exec(command)
+  return found ? { name: found[1] ?? '', value: Number(found[2]) } : undefined
+}
+
+/** As /proc/net/ip_vs_stats shows it. */
+function hex(value: number | bigint): string {
+  return value.toString(16).toUpperCase()
 }

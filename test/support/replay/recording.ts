@@ -7,8 +7,8 @@
  * understand with them.
  */
 import { existsSync, readFileSync, readdirSync } from 'node:fs'
-import { dirname, join } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { join } from 'node:path'
+import { packageFile } from '../../../src/util/package.js'
 
 /** The client's or the server's end of the director. */
 export type Side = 'c' | 's'
@@ -157,19 +157,8 @@ export interface ScheduleRecording {
 export const RECORDED_KERNELS = ['6.1', '6.12'] as const
 export type RecordedKernel = (typeof RECORDED_KERNELS)[number]
 
-/** The folder with package.json, from a source file as well as from a bundle under build/. */
-export function projectRoot(): string {
-  let folder = dirname(fileURLToPath(import.meta.url))
-  while (!existsSync(join(folder, 'package.json'))) {
-    const up = dirname(folder)
-    if (up === folder) throw new Error('no package.json above ' + fileURLToPath(import.meta.url))
-    folder = up
-  }
-  return folder
-}
-
 function fixtures(kernel: RecordedKernel, kind: 'packets' | 'schedulers'): string {
-  return join(projectRoot(), 'test', 'fixtures', `ipvs-${kernel}`, kind)
+  return packageFile('test', 'fixtures', `ipvs-${kernel}`, kind)
 }
 
 function names(folder: string): string[] {

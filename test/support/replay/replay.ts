@@ -157,7 +157,7 @@ class Player {
       if ('do' in step) differences.push(...(await this.#command(step.do, step)))
       else {
         const before = performance.now()
-        const excess = await this.director.wait(step.wait)
+        const excess = await this.director.wait(step.wait, step.out.length > 0)
         waited = (performance.now() - before) / 1000 - excess
       }
       await wire.expect(expectation)

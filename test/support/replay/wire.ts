@@ -7,9 +7,9 @@
  * are answered in order.
  */
 import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process'
-import { join } from 'node:path'
 import { createInterface } from 'node:readline'
-import { projectRoot, type ReceivedDatagram, type Side } from './recording.js'
+import { packageFile } from '../../../src/util/package.js'
+import type { ReceivedDatagram, Side } from './recording.js'
 
 export interface LabNames {
   readonly c: string
@@ -63,7 +63,7 @@ export class Wire {
   }
 
   static start(): Wire {
-    const script = join(projectRoot(), 'test', 'support', 'replay', 'wire.py')
+    const script = packageFile('test', 'support', 'replay', 'wire.py')
     return new Wire(spawn('python3', ['-S', '-E', script], { stdio: 'pipe' }))
   }
 
