@@ -22,6 +22,13 @@
 #include "dest.h"
 #include "proto.h"
 
+/* Tests look here into the windows between two steps: they count how often each was
+ * entered and make it last longer. Nothing in the programs that forward.
+ */
+#ifndef CONN_EVENT
+#define CONN_EVENT(event)
+#endif
+
 /* Main buckets first, spare ones behind. Written by packets and the sweeper, read
  * by listings through the mapping. Sized at load: 1.5 lines per connection.
  */
@@ -68,6 +75,7 @@ static __always_inline __u32 word_life(__u64 word)
 /* Links: low half = spare bucket + 1, 0 = none. */
 #define LINK_CLOSING (1ull << 32) /* the sweeper is about to take the bucket out */
 #define LINK_DEAD (1ull << 33) /* on the bucket being taken out: append nothing */
+#define LINK_MARK_SHIFT 34 /* with DEAD, until the bucket is on the stack: whose mark it is */
 
 static __always_inline __u32 link_bucket(__u64 link)
 {
@@ -184,6 +192,7 @@ static __always_inline long conn_walk_bucket(const __u8 family, const enum direc
 {
 	struct conn *lines = conn_bucket(family, walk->bucket);
 	__u64 word;
+	__u32 next;
 	int i;
 
 	if (!lines)
@@ -197,9 +206,10 @@ static __always_inline long conn_walk_bucket(const __u8 family, const enum direc
 		walk->found = walk->bucket * BUCKET_LINES + i + 1;
 		return 1;
 	}
-	if (!link_bucket(READ_ONCE(lines->link)))
+	next = link_bucket(READ_ONCE(lines->link));
+	if (!next)
 		return 1;
-	walk->bucket = conn_buckets(family) + link_bucket(READ_ONCE(lines->link)) - 1;
+	walk->bucket = conn_buckets(family) + next - 1;
 	return 0;
 }
 
@@ -271,6 +281,7 @@ static __always_inline int conn_lookup(const __u8 family, const enum direction d
 	goto walk;
 
 candidate:
+	CONN_EVENT(MATCHED);
 	/* The key may have been read from a line that is being filled or that died:
 	 * take the word now and compare once more behind it.
 	 */
@@ -281,6 +292,7 @@ candidate:
 		goto found;
 	}
 walk:
+	CONN_EVENT(WALKED);
 	line = conn_walk(family, dir, key, bucket);
 	if (!line)
 		return 0;
@@ -326,8 +338,10 @@ static __always_inline int conn_kill(struct conn *conn, __u64 word)
 	if (cfg_dry)
 		return 1;
 	dest = dest_get(READ_ONCE(conn->dest));
+	CONN_EVENT(KILLING);
 	if (cmpxchg(&conn->word, word, WORD(word_gen(word), 0, 0, LIFE_FREE)) != word)
 		return 0;
+	CONN_EVENT(KILLED);
 	if (dest)
 		dest_unbind(dest, !(word_flags(word) & CONN_F_INACTIVE));
 	return 1;
@@ -360,6 +374,7 @@ static __always_inline __u64 conn_step(struct conn *conn, __u64 word, __u64 next
 
 	if (gain)
 		fetch_add(&dest->active, 1);
+	CONN_EVENT(STEPPING);
 	seen = cmpxchg(&conn->word, word, next);
 	if (seen == word ? loss : gain)
 		fetch_add(&dest->active, -1);

@@ -60,6 +60,7 @@ struct claim {
 	__u32 gen;
 	__u32 tail; /* last bucket of the chain + 1, when all lines are taken */
 	__u32 dead;
+	__u32 longest; /* the chain may not grow */
 };
 
 static long claim_step(__u32 round, struct claim *claim)
@@ -83,6 +84,7 @@ static long claim_step(__u32 round, struct claim *claim)
 	if (!link_bucket(link)) {
 		claim->tail = claim->bucket + 1;
 		claim->dead = !!(link & LINK_DEAD);
+		claim->longest = round >= MAX_CHAIN * BUCKET_LINES;
 		return 1;
 	}
 	claim->bucket = conn_buckets(claim->family) + link_bucket(link) - 1;
@@ -112,6 +114,7 @@ static __noinline int spare_push(__u32 family, __u32 spare)
 		head = READ_ONCE(spares->head);
 		WRITE_ONCE(lines->link, LINK_DEAD | (__u32)head);
 		next = ((head >> 32) + 1) << 32 | (spare + 1);
+		CONN_EVENT(PUSHING);
 		if (cmpxchg(&spares->head, head, next) == head)
 			return 1;
 	}
@@ -138,6 +141,7 @@ static __noinline __u32 spare_pop(__u32 family)
 		if (!lines)
 			return 0;
 		next = ((head >> 32) + 1) << 32 | (__u32)READ_ONCE(lines->link);
+		CONN_EVENT(POPPING);
 		if (cmpxchg(&spares->head, head, next) == head) {
 			WRITE_ONCE(lines->link, 0);
 			return spare;
@@ -158,9 +162,11 @@ static __noinline int conn_extend(__u32 family, __u32 tail)
 	if (!spare)
 		return 0;
 	lines = conn_bucket(family, tail);
+	CONN_EVENT(EXTENDING);
 	if (lines && cmpxchg(&lines->link, 0, spare) == 0)
 		return 1;
 	/* Another CPU appended one; ours goes back, and there is room all the same. */
+	CONN_EVENT(EXTEND_LOST);
 	spare_push(family, spare - 1);
 	return 1;
 }
@@ -207,7 +213,11 @@ static long eviction_step(__u32 slot, struct eviction *e)
 	return 0;
 }
 
-/* Takes a line of the main bucket over in place. Returns line + 1, 0 = none given. */
+#define EVICTION_LOST (~0u)
+
+/* Takes a line of the main bucket over in place. Returns line + 1, 0 when none may
+ * be taken, EVICTION_LOST when the chosen one changed meanwhile.
+ */
 static __noinline __u32 conn_evict(__u32 family, __u32 bucket, __u32 now, __u32 idle)
 {
 	struct eviction e = { .family = family, .bucket = bucket, .now = now, .idle = idle };
@@ -223,8 +233,10 @@ static __noinline __u32 conn_evict(__u32 family, __u32 bucket, __u32 now, __u32 
 	opaque(conn);
 	conn = &conn[(e.slot - 1) & 7];
 	dest = dest_get(READ_ONCE(conn->dest));
+	CONN_EVENT(EVICTING);
 	if (cmpxchg(&conn->word, e.word, WORD(word_gen(e.word) + 1, 0, 0, LIFE_INIT)) != e.word)
-		return 0;
+		return EVICTION_LOST;
+	CONN_EVENT(EVICTED);
 	if (dest)
 		dest_unbind(dest, !(word_flags(e.word) & CONN_F_INACTIVE));
 	return bucket * BUCKET_LINES + (e.slot - 1) % BUCKET_LINES + 1;
@@ -237,6 +249,7 @@ struct rescan {
 	__u32 reached; /* my bucket is on the chain and no link to it is closing */
 	__u32 closing;
 	__u32 twin; /* line of the one that won + 1 */
+	__u32 twin_gen;
 };
 
 static __always_inline int rescan_same_client(const __u8 family, const struct rescan *scan,
@@ -287,7 +300,7 @@ static __always_inline long rescan_line(const __u8 family, __u32 round, struct r
 	__u32 line = scan->bucket * BUCKET_LINES + slot;
 	struct conn *lines = conn_bucket(family, scan->bucket);
 	__u64 word, link;
-	__u32 life;
+	__u32 life, gen;
 
 	if (!lines)
 		return 1;
@@ -306,10 +319,13 @@ static __always_inline long rescan_line(const __u8 family, __u32 round, struct r
 		if (life == LIFE_PENDING && line > scan->mine &&
 		    cmpxchg(&lines[slot].word, word, word - LIFE_PENDING + LIFE_ABORT) == word)
 			goto next;
+		gen = word_gen(word);
 		word = READ_ONCE(lines[slot].word);
 		life = word_life(word);
-		if (life == LIFE_LIVE || (life == LIFE_PENDING && line < scan->mine)) {
+		if (word_gen(word) == gen &&
+		    (life == LIFE_LIVE || (life == LIFE_PENDING && line < scan->mine))) {
 			scan->twin = line + 1;
+			scan->twin_gen = gen;
 			return 1;
 		}
 		goto next;
@@ -368,18 +384,21 @@ static __always_inline void conn_fill(const __u8 family, struct conn *lines, __u
 	}
 }
 
-/* Takes over what the twin decided. 0 when it is gone again. */
-static __always_inline int conn_copy_twin(const __u8 family, struct conn_new *new, __u32 line)
+/* Takes over what the twin decided. 0 when it is gone again: its line may hold
+ * another client's connection by now.
+ */
+static __always_inline int conn_copy_twin(const __u8 family, struct conn_new *new, __u32 line, __u32 gen)
 {
 	__u32 slot = line % BUCKET_LINES;
 	struct conn *lines = conn_bucket(family, line / BUCKET_LINES);
 	struct conn *conn;
 	__u64 word;
+	__u32 life;
 
 	if (!lines)
 		return 0;
+	CONN_EVENT(COPYING);
 	conn = &lines[slot & 7];
-	word = READ_ONCE(conn->word);
 	new->dest = conn->dest;
 	new->dport = conn->dport;
 	new->fwd = conn->fwd;
@@ -387,7 +406,9 @@ static __always_inline int conn_copy_twin(const __u8 family, struct conn_new *ne
 		new->daddr.v4 = conn->daddr;
 	else
 		__builtin_memcpy(&new->daddr, conn_addrs(lines, slot)->daddr, 16);
-	return word_life(word) != LIFE_FREE && word_gen(READ_ONCE(conn->word)) == word_gen(word);
+	word = READ_ONCE(conn->word);
+	life = word_life(word);
+	return word_gen(word) == gen && (life == LIFE_LIVE || life == LIFE_PENDING);
 }
 
 static __always_inline int conn_create_in(const __u8 family, struct conn_new *new)
@@ -411,11 +432,13 @@ static __always_inline int conn_create_in(const __u8 family, struct conn_new *ne
 			break;
 		if (!claim.tail || claim.dead)
 			return CREATED_BUSY;
-		if (conn_extend(family, claim.tail - 1))
+		if (!claim.longest && conn_extend(family, claim.tail - 1))
 			continue;
 		claim.line = conn_evict(family, main_bucket, new->now, 60 * cfg_hz);
 		if (!claim.line)
 			return CREATED_FULL;
+		if (claim.line == EVICTION_LOST)
+			return CREATED_BUSY;
 		lines = conn_bucket(family, (claim.line - 1) / BUCKET_LINES);
 		if (!lines)
 			return CREATED_BUSY;
@@ -433,9 +456,12 @@ static __always_inline int conn_create_in(const __u8 family, struct conn_new *ne
 	lines = conn_bucket(family, (claim.line - 1) / BUCKET_LINES);
 	if (!lines)
 		return CREATED_BUSY;
+	CONN_EVENT(CLAIMED);
 	conn_fill(family, lines, slot, new);
+	CONN_EVENT(FILLED);
 	word = WORD(claim.gen, new->flags, new->state, LIFE_PENDING);
 	xchg(&lines[slot].word, word);
+	CONN_EVENT(PUBLISHED);
 
 	scan.new = new;
 	scan.bucket = main_bucket;
@@ -444,15 +470,22 @@ static __always_inline int conn_create_in(const __u8 family, struct conn_new *ne
 		bpf_loop((1 + MAX_CHAIN) * BUCKET_LINES, rescan_step4, &scan, 0);
 	else
 		bpf_loop((1 + MAX_CHAIN) * BUCKET_LINES, rescan_step6, &scan, 0);
+	CONN_EVENT(SCANNED);
 	if (!scan.twin && scan.reached && !scan.closing &&
 	    cmpxchg(&lines[slot].word, word, word - LIFE_PENDING + LIFE_LIVE) == word)
 		return CREATED;
 
 	/* Lost, aborted, or cut off with a bucket that the sweeper takes out. */
+	if (scan.twin)
+		CONN_EVENT(LOST);
+	else if (scan.reached && !scan.closing)
+		CONN_EVENT(ABORTED);
+	else
+		CONN_EVENT(CUT_OFF);
 	xchg(&lines[slot].word, WORD(claim.gen, 0, 0, LIFE_FREE));
 	if (dest)
 		dest_unbind(dest, active);
-	if (scan.twin && conn_copy_twin(family, new, scan.twin - 1))
+	if (scan.twin && conn_copy_twin(family, new, scan.twin - 1, scan.twin_gen))
 		return CREATED_TWIN;
 	return CREATED_BUSY;
 }

@@ -91,7 +91,7 @@ static __noinline int sweep_drain(__u32 family, __u32 bucket)
 {
 	struct chain_end end = { .family = family, .prev = bucket, .last = bucket };
 	struct conn *last, *prev;
-	__u64 link;
+	__u64 link, mine;
 
 	bpf_loop(MAX_CHAIN, chain_end_step, &end, 0);
 	if (end.last == bucket)
@@ -100,18 +100,25 @@ static __noinline int sweep_drain(__u32 family, __u32 bucket)
 	prev = conn_bucket(family, end.prev);
 	if (!last || !prev || !bucket_is_free(last))
 		return 0;
-	if (cmpxchg(&last->link, 0, LINK_DEAD) != 0)
+	mine = LINK_DEAD | (__u64)bpf_get_prandom_u32() << LINK_MARK_SHIFT;
+	if (cmpxchg(&last->link, 0, mine) != 0)
 		return 0;
+	CONN_EVENT(DRAIN_DEAD);
 	link = end.last - conn_buckets(family) + 1;
 	if (cmpxchg(&prev->link, link, link | LINK_CLOSING) != link) {
-		xchg(&last->link, 0);
+		/* Taken out and given back since we came by: then it is no longer ours. */
+		cmpxchg(&last->link, mine, 0);
+		CONN_EVENT(DRAIN_MISLED);
 		return 0;
 	}
+	CONN_EVENT(DRAIN_CLOSING);
 	if (!bucket_is_free(last)) {
 		xchg(&prev->link, link);
 		xchg(&last->link, 0);
+		CONN_EVENT(DRAIN_REVERTED);
 		return 0;
 	}
+	CONN_EVENT(DRAINED);
 	xchg(&prev->link, 0);
 	spare_push(family, end.last - conn_buckets(family));
 	return 1;
