@@ -73,6 +73,20 @@ static __always_inline int answer_choose(struct __sk_buff *skb, const __u8 famil
 	}
 }
 
+/* The kernel's own error passes its out handler, which finds the connection by the
+ * packet quoted unless that is to be translated, and counts it (spec: 7.2).
+ */
+static __always_inline void answer_count(const __u8 family, const struct packet *p, __u32 reason,
+					 const struct way *way)
+{
+	struct dest *dest = dest_get(way->dest);
+
+	if (reason == ANSWER_PORT_UNREACHABLE || way->fwd == FWD_MASQ || !dest ||
+	    !dest_is_available(dest))
+		return;
+	dest_count_out(way->dest, icmp_length(family, p));
+}
+
 static __always_inline int answer(struct __sk_buff *skb, const __u8 family, const struct packet *p,
 				  __u32 reason, const struct way *way)
 {
@@ -81,6 +95,7 @@ static __always_inline int answer(struct __sk_buff *skb, const __u8 family, cons
 	struct hop *hop;
 	__u32 route;
 
+	answer_count(family, p, reason, way);
 	route = hop_route(skb, family, &p->src, &source);
 	hop = route < ROUTE_LOCAL ? hop_get(route) : NULL;
 	if (!hop || answer_choose(skb, family, p, reason, way, &error) ||

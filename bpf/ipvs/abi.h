@@ -280,6 +280,7 @@ ABI_SIZE(struct hop, 64);
 enum device_flag {
 	DEVICE_F_XDP_TX = 1, /* XDP may redirect frames to it */
 	DEVICE_F_ATTACHED = 2,
+	DEVICE_F_ACCEPT_LOCAL = 4, /* the stack takes packets from own addresses there */
 };
 
 struct device {

@@ -401,6 +401,12 @@ static __always_inline int conn_advance(const struct config *cfg, const struct p
 	struct step step;
 	int i;
 
+	if (unlikely(p->short_header)) {
+		/* No step without a whole header; the timer starts again all the same. */
+		if (!cfg_dry)
+			conn_stamp(ref->conn, now, READ_ONCE(ref->conn->when) >> 32);
+		return 1;
+	}
 	proto_step(cfg, p, dir, word_state(word), word_flags(word), &step);
 	next = WORD(word_gen(word), step.flags, step.state, LIFE_LIVE);
 	trace(TRACE_STATE, word_state(word), step.state, step.timeout);

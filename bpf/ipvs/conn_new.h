@@ -387,7 +387,8 @@ static __always_inline void conn_fill(const __u8 family, struct conn *lines, __u
 /* Takes over what the twin decided. 0 when it is gone again: its line may hold
  * another client's connection by now.
  */
-static __always_inline int conn_copy_twin(const __u8 family, struct conn_new *new, __u32 line, __u32 gen)
+static __always_inline int conn_copy_twin(const __u8 family, struct conn_new *new, __u32 line,
+					  __u32 gen)
 {
 	__u32 slot = line % BUCKET_LINES;
 	struct conn *lines = conn_bucket(family, line / BUCKET_LINES);

@@ -252,6 +252,13 @@ static __always_inline int core_create(ctx_t *ctx, const __u8 family, const stru
 	return reason ? reason : FORWARD_NEW;
 }
 
+static __always_inline int core_accepts_local(const ctx_t *ctx)
+{
+	struct device *device = device_get(ctx_ifindex(ctx));
+
+	return device && device->flags & DEVICE_F_ACCEPT_LOCAL;
+}
+
 /* From a real server, or from a VIP, to a client. REASON_NONE: it is no reply. What
  * forwarding would refuse is left to the stack before anything is counted, because
  * in the kernel forwarding comes first.
@@ -320,7 +327,7 @@ static __always_inline int core_out(ctx_t *ctx, const __u8 family, const struct 
 			return DEFER_HOP;
 		if (CTX_IS_XDP && p->zero_check)
 			return DEFER_CHECKSUM;
-	} else if (family == 4) {
+	} else if (family == 4 && !core_accepts_local(ctx)) {
 		/* An IPv4 packet from an own address dies in the stack before IPVS
 		 * would see it (martian source).
 		 */

@@ -57,13 +57,31 @@ static __always_inline __s64 icmp_quote_sum(ctx_t *ctx, const __u8 family, const
 	return ctx_sum(ctx, p->l3, quote);
 }
 
+static __always_inline __u32 icmp_header(const __u8 family)
+{
+	return (family == 4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr)) + ICMP_HEADER;
+}
+
+/* Bytes of the packet that are quoted. */
+static __always_inline __u32 icmp_quote(const __u8 family, const struct packet *p)
+{
+	__u32 limit = (family == 4 ? ICMP4_LIMIT : ICMP6_LIMIT) - icmp_header(family);
+
+	return p->len < limit ? p->len : limit;
+}
+
+/* Length of the error about a packet, from its IP header on. */
+static __always_inline __u32 icmp_length(const __u8 family, const struct packet *p)
+{
+	return icmp_header(family) + icmp_quote(family, p);
+}
+
 /* Turns the packet into an error about itself, from `p->dst` to `p->src`. */
 static __always_inline int icmp_make(ctx_t *ctx, const __u8 family, const struct packet *p,
 				     const struct icmp_error *error)
 {
 	const __u32 header = family == 4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr);
-	const __u32 limit = (family == 4 ? ICMP4_LIMIT : ICMP6_LIMIT) - header - ICMP_HEADER;
-	__u32 quote = p->len < limit ? p->len : limit;
+	__u32 quote = icmp_quote(family, p);
 	__s64 sum;
 
 	if (bpf_skb_change_tail(ctx, p->l3 + quote, 0))

@@ -269,10 +269,12 @@ export const hopFlagNames: ReadonlyMap<number, string> = /* @__PURE__ */ new Map
 // enum device_flag
 export const DEVICE_F_XDP_TX = 1
 export const DEVICE_F_ATTACHED = 2
+export const DEVICE_F_ACCEPT_LOCAL = 4
 /** Names of `enum device_flag` by value. */
 export const deviceFlagNames: ReadonlyMap<number, string> = /* @__PURE__ */ new Map([
   [1, 'DEVICE_F_XDP_TX'],
   [2, 'DEVICE_F_ATTACHED'],
+  [4, 'DEVICE_F_ACCEPT_LOCAL'],
 ])
 
 // enum xdp_mode
