@@ -86,9 +86,12 @@ export function findScheduler(name: string): Scheduler<SchedState> | undefined {
   }
 }
 
-/** Names kernel IPVS knows, whether or not they are built here; any other is ENOENT. */
+/**
+ * Names kernel IPVS knows, whether or not they are built here; any other is ENOENT. Debian's
+ * 6.1 has no twos.
+ */
 export const KERNEL_SCHEDULERS: readonly string[] = [
-  ...['rr', 'wrr', 'lc', 'wlc', 'lblc', 'lblcr', 'dh', 'sh', 'sed', 'nq', 'fo', 'ovf', 'mh', 'twos'],
+  ...['rr', 'wrr', 'lc', 'wlc', 'lblc', 'lblcr', 'dh', 'sh', 'sed', 'nq', 'fo', 'ovf', 'mh'],
   'none',
 ]
 

@@ -188,7 +188,7 @@ function largeNumber(value: bigint, exact: boolean): string {
   return (value / 10n ** unit).toString().padStart(8) + String(letter)
 }
 
-/** `10.0.0.1:80`, `web:http`, `[fd00::1]:80`. Ports of unknown protocols have no names. */
+/** `10.0.0.1:80`, `web:http`, `[fd00::1]:80`. Ports of unknown protocols have no names; 59 characters fit. */
 export function endpoint(
   { address, port }: Endpoint,
   protocol: Protocol | undefined,
@@ -196,7 +196,7 @@ export function endpoint(
 ): string {
   const host = naming.hostName(address) ?? address
   const service = (protocol === undefined ? undefined : naming.serviceName(port, protocol)) ?? port
-  return address.includes(':') ? `[${host}]:${service}` : `${host}:${service}`
+  return (address.includes(':') ? `[${host}]:${service}` : `${host}:${service}`).slice(0, 59)
 }
 
 /** Lines of `-L --timeout`. */
