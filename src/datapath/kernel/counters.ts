@@ -41,6 +41,11 @@ export function readSum(table: Table, index: number, field: number): Sum {
 }
 
 export function writeSum(table: Table, index: number, field: number, sum: Sum): void {
+  if (sum === ZERO_SUM) {
+    const from = table.at(index, field) >>> 2
+    table.words.fill(0, from, from + counters.size / 4)
+    return
+  }
   FIELDS.forEach((at, i) => table.setU64(index, field + at, sum[i]!))
 }
 

@@ -75,8 +75,11 @@ export interface ReasonCount {
   readonly count: bigint
 }
 
-/** How long an answer of the routing table is good for, while many dests are added. */
-const ROUTE_CACHE_MS = 1000
+/**
+ * How long an answer of the routing table is good for, while many dests are added. A
+ * route that changes later is no reason to look again either: up() does.
+ */
+const ROUTE_CACHE_MS = 5000
 
 export class KernelDatapath implements Datapath {
   readonly #home: Home
@@ -405,7 +408,12 @@ export class KernelDatapath implements Datapath {
   // -- the lock -----------------------------------------------------------------
 
   locked<T>(change: () => T): T {
-    if (this.#depth === 0) this.#home.lock()
+    // down() takes the fingerprint away before it removes anything.
+    if (this.#depth === 0) {
+      this.#home.lock(
+        () => this.#open !== undefined && this.#open.tables.config.u64(0, at.config.fingerprint) !== 0n,
+      )
+    }
     this.#depth++
     try {
       return change()
@@ -509,31 +517,38 @@ export class KernelDatapath implements Datapath {
     return { used: Math.max(used, 0), size: spare }
   }
 
+  /** The kernel's answer, or one it gave a moment ago. */
+  #sourceFor(address: string): string | null {
+    const now = performance.now()
+    if (now > this.#routesUntil) {
+      this.#routes.clear()
+      this.#routesUntil = now + ROUTE_CACHE_MS
+    }
+    let source = this.#routes.get(address)
+    if (source === undefined) {
+      source = sourceAddressFor(address, this.#home.netns)
+      this.#routes.set(address, source)
+    }
+    return source
+  }
+
   #surroundings(tables: Tables) {
     const { netns } = this.#home
     return {
-      sourceFor: (address: string): string | null => {
-        const now = performance.now()
-        if (now > this.#routesUntil) {
-          this.#routes.clear()
-          this.#routesUntil = now + ROUTE_CACHE_MS
-        }
-        let source = this.#routes.get(address)
-        if (source === undefined) {
-          source = sourceAddressFor(address, netns)
-          this.#routes.set(address, source)
-        }
-        return source
-      },
-      isBroadcast: (address: string) => isBroadcastAddress(address, netns),
+      sourceFor: (address: string) => this.#sourceFor(address),
+      isBroadcast: (address: string) =>
+        this.#sourceFor(address) === null && isBroadcastAddress(address, netns),
       seconds: () => {
         const { hz, testClock } = settingsOf(tables.config)
         const skew = testClock ? tables.config.u32(0, at.config.clockSkew) / hz : 0
-        return Math.floor(uptime() + skew)
+        return Math.floor(BOOT_OFFSET + performance.now() / 1000 + skew)
       },
     }
   }
 }
+
+/** What performance.now() started at on CLOCK_BOOTTIME; asking each time is slow. */
+const BOOT_OFFSET = uptime() - performance.now() / 1000
 
 const TCP_FIELD = timeoutField(PROTO_TCP, TCP_STATES.indexOf('ESTABLISHED'))
 const TCP_FIN_FIELD = timeoutField(PROTO_TCP, TCP_STATES.indexOf('FIN_WAIT'))

@@ -101,14 +101,16 @@ export class Home implements Disposable {
   /**
    * Waits for the namespace's lock; unlock() gives it back. The kernel does so when
    * the process ends, however it ends.
+   *
+   * @param isThere a quick answer to whether the directory was not removed meanwhile
    */
-  lock(): void {
+  lock(isThere: () => boolean = () => false): void {
     for (;;) {
       if (this.#lock === undefined) this.#lock = this.#openLock()
       else this.#lock.resume()
       // Whoever had it before may have been removing the directory: then ours is a
       // lock on nothing, and others already use a new one.
-      if (fstatSync(this.#lock.fd).nlink > 0) return
+      if (isThere() || fstatSync(this.#lock.fd).nlink > 0) return
       this.#lock.release()
       this.#lock = undefined
     }

@@ -21,6 +21,8 @@ import {
   DEST_LIVE,
   DEST_TRASH,
   FILTER_BITS,
+  SCHED_RR,
+  SCHED_WRR,
   SERVICE_FREE,
   SERVICE_LIVE,
   SVC_F_HASHED,
@@ -46,6 +48,7 @@ import { findScheduler, type SchedState, type Weighted } from '../../ipvs/sched.
 import type { WrrState } from '../../ipvs/sched/wrr.js'
 import {
   checkService,
+  keyOf,
   PROTOCOL_NUMBERS,
   PROTOCOLS,
   serviceNotFound,
@@ -61,7 +64,7 @@ import { add, DestSums, readSum, statsOf, subtract, writeSum, ZERO_SUM, type Sum
 import { ExtentAllocator, extentSize, type Extent } from './extents.js'
 import { AddressFilter, FILTER_REALS, FILTER_VIPS } from './filter.js'
 import { at } from './layout.js'
-import { SCHED_IDS } from './sched-ids.js'
+import { SCHED_IDS, schedulerNameOf } from './sched-ids.js'
 import type { Tables } from './tables.js'
 
 /** What is asked of the namespace the maps belong to. */
@@ -89,6 +92,8 @@ interface SetPlan {
 }
 
 interface Caches {
+  /** Indexes of services by keyOf(); those only that were asked for. */
+  readonly services: Map<string, number>
   readonly freeServices: number[]
   /** Removed dests by identity, the latest of each. */
   readonly trash: Map<string, number>
@@ -183,11 +188,11 @@ export class Registry {
 
   addService(spec: ServiceSpec): void {
     this.#refresh()
+    checkService(spec, 'add', this.#findLocked(spec.key) !== undefined)
     const key = encodeKey(spec.key)
-    checkService(spec, 'add', this.#lookup(key) !== undefined)
 
     const { services, config, sets } = this.#tables
-    const { freeServices } = this.#cached()
+    const { freeServices, services: found } = this.#cached()
     const top = Math.max(config.u32(0, at.config.serviceTop), 1)
     const index = freeServices.at(-1) ?? top
     if (index >= services.length) throw tableFull('service', services.length - 1, '--services')
@@ -213,12 +218,13 @@ export class Registry {
       this.#setFamily(spec.key.family)
       const value = new Uint8Array(Uint32Array.of(index).buffer)
       this.#tables.map('service_keys').set(key, value, MAP_NOEXIST)
+      found.set(keyOf(spec.key), index)
     })
   }
 
   editService(spec: ServiceSpec): void {
     this.#refresh()
-    const index = this.#find(spec.key)
+    const index = this.#findLocked(spec.key)
     checkService(spec, 'edit', index !== undefined)
     const i = index!
     if (this.#schedulerName(i) === spec.scheduler) {
@@ -237,7 +243,7 @@ export class Registry {
 
   deleteService(key: ServiceKey): void {
     this.#refresh()
-    const index = this.#find(key)
+    const index = this.#findLocked(key)
     if (index === undefined) throw serviceNotFound(key)
     this.#removeService(index)
   }
@@ -254,7 +260,7 @@ export class Registry {
 
   addDest(service: ServiceKey, spec: DestSpec): void {
     this.#refresh()
-    const owner = this.#find(service)
+    const owner = this.#findLocked(service)
     const place = owner === undefined ? -1 : this.#placeOf(owner, spec)
     const revived = owner === undefined ? undefined : this.#trashed(owner, spec)
     checkDest(service, spec, 'add', {
@@ -301,7 +307,7 @@ export class Registry {
         dests.slice(index, at.dest.serviceKey, at.serviceKey.size).set(key)
         dests.setU32(index, at.dest.fwmark, services.u32(i, at.service.fwmark))
       } else {
-        this.#cached().trash.delete(trashKey(dests.bytes, dests.at(index)))
+        this.#cached().trash.delete(this.#trashKeyOf(index))
       }
       if (!sameObject) writeSum(dests, index, at.dest.zero, sum)
       this.#writeDest(index, spec)
@@ -321,7 +327,7 @@ export class Registry {
 
   editDest(service: ServiceKey, spec: DestSpec): void {
     this.#refresh()
-    const owner = this.#find(service)
+    const owner = this.#findLocked(service)
     const place = owner === undefined ? -1 : this.#placeOf(owner, spec)
     checkDest(service, spec, 'edit', { serviceExists: owner !== undefined, present: place >= 0 })
     const i = owner!
@@ -340,7 +346,7 @@ export class Registry {
 
   deleteDest(service: ServiceKey, dest: DestKey): void {
     this.#refresh()
-    const i = this.#find(service)
+    const i = this.#findLocked(service)
     if (i === undefined) throw serviceNotFound(service)
     const place = this.#placeOf(i, dest)
     if (place < 0) throw destNotFound(service, dest)
@@ -370,7 +376,7 @@ export class Registry {
     this.#refresh()
     const { services, config } = this.#tables
     if (key !== undefined) {
-      const index = this.#find(key)
+      const index = this.#findLocked(key)
       if (index === undefined) throw serviceNotFound(key)
       this.#change(() => this.#zeroService(index))
       return
@@ -524,6 +530,18 @@ export class Registry {
     return this.#lookup(encodeKey(key))
   }
 
+  /** The same for writers, who know what changed since. */
+  #findLocked(key: ServiceKey): number | undefined {
+    const { services } = this.#cached()
+    const name = keyOf(key)
+    let index = services.get(name)
+    if (index === undefined) {
+      index = this.#find(key)
+      if (index !== undefined) services.set(name, index)
+    }
+    return index
+  }
+
   #lookup(key: Uint8Array): number | undefined {
     const value = this.#tables.map('service_keys').get(key)
     return value && new DataView(value.buffer, value.byteOffset).getUint32(0, true)
@@ -582,7 +600,7 @@ export class Registry {
   }
 
   #schedulerAt(index: number) {
-    return schedulerOf(this.#schedulerName(index))
+    return schedulerOf(schedulerNameOf(this.#tables.services.u8(index, at.service.sched)))
   }
 
   #removeService(index: number): void {
@@ -590,11 +608,12 @@ export class Registry {
     const key = services.slice(index, at.service.key, at.serviceKey.size).slice()
     const family = key[at.serviceKey.family] as Family
     const refs = this.#refsOf(services.u32(index, at.service.set)).slice()
-    const { extents, freeServices } = this.#cached()
+    const { extents, freeServices, services: found } = this.#cached()
     this.#change(() => {
       const removed = add(readSum(config, 0, at.config.removed), this.#serviceSum(index))
       this.#journal(index, 0, removed)
       this.#tables.map('service_keys').delete(key)
+      found.delete(keyOf(decodeKey(key)))
       for (let r = 0; r < refs.length; r += 2) this.#trash(refs[r]!)
       writeSum(config, 0, at.config.removed, removed)
       for (const set of [2 * index, 2 * index + 1]) {
@@ -677,9 +696,7 @@ export class Registry {
   #writeRoute(index: number, address: string): void {
     const { dests } = this.#tables
     const source = this.#around.sourceFor(address)
-    dests
-      .slice(index, at.dest.tunSource, 16)
-      .set(source === null ? new Uint8Array(16) : addressBytes16(source))
+    dests.slice(index, at.dest.tunSource, 16).set(source === null ? NO_ADDRESS : addressBytes16(source))
     dests.setU8(index, at.dest.flags, source === address ? DEST_F_LOCAL : 0)
     // The cached next hop may be for the old method or route.
     dests.setU32(index, at.dest.hop, 0)
@@ -716,7 +733,7 @@ export class Registry {
   /** The position of a dest in its service's list, or -1. */
   #placeOf(service: number, { address, family, port }: DestKey): number {
     const { services, dests } = this.#tables
-    const wanted = new Uint32Array(addressBytes16(address).buffer)
+    const wanted = new Uint32Array(addressBytes16(address).buffer, 0, 4)
     const refs = this.#refsOf(services.u32(service, at.service.set))
     for (let r = 0; r < refs.length; r += 2) {
       const offset = dests.at(refs[r]!)
@@ -741,7 +758,17 @@ export class Registry {
     const { dests } = this.#tables
     dests.setU32(index, at.dest.removedAt, this.#around.seconds())
     dests.setU8(index, at.dest.state, DEST_TRASH)
-    this.#caches?.trash.set(trashKey(dests.bytes, dests.at(index)), index)
+    this.#caches?.trash.set(this.#trashKeyOf(index), index)
+  }
+
+  #trashKeyOf(index: number): string {
+    const { dests } = this.#tables
+    return trashKey(
+      dests.slice(index, at.dest.addr, 16),
+      dests.view.getUint16(dests.at(index, at.dest.port)),
+      dests.u8(index, at.dest.family),
+      dests.slice(index, at.dest.serviceKey, at.serviceKey.size),
+    )
   }
 
   /** Nobody refers to it and its time is over: it cannot come back. */
@@ -761,12 +788,8 @@ export class Registry {
     const { services, dests } = this.#tables
     const { trash } = this.#cached()
     if (trash.size === 0) return undefined
-    const probe = new Uint8Array(at.dest.size)
-    probe.set(addressBytes16(address), at.dest.addr)
-    new DataView(probe.buffer).setUint16(at.dest.port, port)
-    probe[at.dest.family] = family
-    probe.set(services.slice(service, at.service.key, at.serviceKey.size), at.dest.serviceKey)
-    const index = trash.get(trashKey(probe, 0))
+    const key = services.slice(service, at.service.key, at.serviceKey.size)
+    const index = trash.get(trashKey(addressBytes16(address), port, family, key))
     return index === undefined || dests.u8(index, at.dest.state) !== DEST_TRASH || this.#isForgotten(index)
       ? undefined
       : index
@@ -784,7 +807,7 @@ export class Registry {
     }
     const index = freeDests.pop()
     if (index === undefined) throw tableFull('dest', dests.length - 1, '--dests')
-    const key = trashKey(dests.bytes, dests.at(index))
+    const key = this.#trashKeyOf(index)
     if (trash.get(key) === index) trash.delete(key)
     return index
   }
@@ -869,10 +892,10 @@ export class Registry {
     const set = services.u32(service, at.service.set)
     const low = sets.u32(set, at.destSet.state)
     const high = sets.u32(set, at.destSet.state + 4)
-    switch (this.#schedulerName(service)) {
-      case 'rr':
+    switch (services.u8(service, at.service.sched)) {
+      case SCHED_RR:
         return { pos: low }
-      case 'wrr':
+      case SCHED_WRR:
         return {
           cl: low,
           cw: high,
@@ -906,14 +929,20 @@ export class Registry {
     if (destTop - 1 > config.u32(0, at.config.dests)) {
       for (let i = 1; i < destTop; i++) {
         if (dests.u8(i, at.dest.state) !== DEST_TRASH) continue
-        const key = trashKey(dests.bytes, dests.at(i))
+        const key = this.#trashKeyOf(i)
         const other = trash.get(key)
         const later =
           other === undefined || dests.u32(other, at.dest.removedAt) <= dests.u32(i, at.dest.removedAt)
         if (later) trash.set(key, i)
       }
     }
-    this.#caches = { freeServices, trash, freeDests: [], extents: new ExtentAllocator(refs.length, taken) }
+    this.#caches = {
+      services: new Map(),
+      freeServices,
+      trash,
+      freeDests: [],
+      extents: new ExtentAllocator(refs.length, taken),
+    }
     return this.#caches
   }
 }
@@ -985,24 +1014,33 @@ export function decodeKey(bytes: Uint8Array): ServiceKey {
   }
 }
 
-/** What two dests must share to be the same one: family, address, port, service. */
-function trashKey(bytes: Uint8Array, from: number): string {
-  let key = ''
-  const take = (start: number, size: number) => {
-    for (let i = from + start; i < from + start + size; i++) key += String.fromCharCode(bytes[i]!)
-  }
-  take(at.dest.addr, 16)
-  take(at.dest.port, 2)
-  take(at.dest.family, 1)
-  take(at.dest.serviceKey, at.serviceKey.size)
-  return key
+/** What two dests must share to be the same one: address, port, family, service. */
+function trashKey(addr: Uint8Array, port: number, family: number, service: Uint8Array): string {
+  const key = TRASH_KEY
+  key.set(addr)
+  key[16] = port >>> 8
+  key[17] = port & 0xff
+  key[18] = family
+  key.set(service, 19)
+  return key.toString('latin1')
 }
 
+const TRASH_KEY = Buffer.alloc(19 + at.serviceKey.size)
+
+/** An address in the 16 bytes of the ABI. Not to be changed: the same few come again and again. */
 function addressBytes16(text: string): Uint8Array {
-  const bytes = new Uint8Array(16)
-  bytes.set(addressBytes(text))
+  let bytes = recentAddresses.get(text)
+  if (bytes === undefined) {
+    bytes = new Uint8Array(16)
+    bytes.set(addressBytes(text))
+    if (recentAddresses.size >= 1024) recentAddresses.clear()
+    recentAddresses.set(text, bytes)
+  }
   return bytes
 }
+
+const NO_ADDRESS = new Uint8Array(16)
+const recentAddresses = new Map<string, Uint8Array>()
 
 function writeText(into: Uint8Array, text: string): void {
   into.fill(0)

@@ -10,7 +10,9 @@ export const SCHED_IDS: Readonly<Record<string, number>> = {
   wlc: SCHED_WLC,
 }
 
-/** The name of a scheduler number; for explanations. */
+/** The name of a scheduler number. */
 export function schedulerNameOf(id: number): string {
-  return Object.entries(SCHED_IDS).find(([, number]) => number === id)?.[0] ?? `scheduler ${id}`
+  return NAMES.get(id) ?? `scheduler ${id}`
 }
+
+const NAMES = new Map(Object.entries(SCHED_IDS).map(([name, id]) => [id, name]))
