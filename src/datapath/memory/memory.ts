@@ -58,11 +58,24 @@ import {
   type ServiceObject,
 } from './objects.js'
 
-export interface MemoryOptions {
-  /** The sysctl; 1 unless given. */
-  readonly connReuseMode?: number
-  /** The sysctl; off unless given. */
-  readonly expireNodestConn?: boolean
+/** Those of net.ipv4.vs that decide something here, with the kernel's defaults. */
+export interface Sysctls {
+  readonly connReuseMode: number
+  readonly expireNodestConn: boolean
+  /** Any TCP packet but a reset opens a connection. */
+  readonly sloppyTcp: boolean
+  /** The other TCP tables. */
+  readonly secureTcp: boolean
+}
+
+const DEFAULT_SYSCTLS: Sysctls = {
+  connReuseMode: 1,
+  expireNodestConn: false,
+  sloppyTcp: false,
+  secureTcp: false,
+}
+
+export interface MemoryOptions extends Partial<Sysctls> {
   /** The director's own addresses. */
   readonly isLocal?: (address: string) => boolean
   readonly isBroadcast?: (address: string) => boolean
@@ -111,11 +124,17 @@ export class MemoryDatapath implements Datapath {
   readonly #trash: DestObject[] = []
   readonly #totals = new Meter()
   #timeouts: Timeouts = DEFAULT_TIMEOUTS
+  #sysctls: Sysctls
   #nowMs = 0
   #nextSweepMs = 0
 
   constructor(options: MemoryOptions = {}) {
     this.#options = options
+    this.#sysctls = { ...DEFAULT_SYSCTLS, ...options }
+  }
+
+  setSysctls(changes: Partial<Sysctls>): void {
+    this.#sysctls = { ...this.#sysctls, ...changes }
   }
 
   addService(spec: ServiceSpec): void {
@@ -265,7 +284,7 @@ export class MemoryDatapath implements Datapath {
       if (this.#mustReschedule(conn)) conn = this.#expire(conn)
     }
     if (conn !== undefined && !conn.dest.available) {
-      if (this.#options.expireNodestConn !== true) return { verdict: 'drop', direction: 'in' }
+      if (!this.#sysctls.expireNodestConn) return { verdict: 'drop', direction: 'in' }
       conn = this.#expire(conn)
     }
     if (conn === undefined) {
@@ -305,7 +324,7 @@ export class MemoryDatapath implements Datapath {
     dest.idleSinceMs = undefined
     if (this.#trash.length === 0) this.#nextSweepMs = this.#nowMs + TRASH_PERIOD_MS / 2
     this.#trash.push(dest)
-    if (this.#options.expireNodestConn !== true) return
+    if (!this.#sysctls.expireNodestConn) return
     for (const conn of [...this.#conns]) if (conn.dest === dest) this.#expire(conn)
   }
 
@@ -335,8 +354,8 @@ export class MemoryDatapath implements Datapath {
 
   /** Whether an opening packet on a connection that exists starts a new one. */
   #mustReschedule(conn: ConnObject): boolean {
-    const mode = this.#options.connReuseMode ?? 1
-    if (this.#options.expireNodestConn === true && conn.dest.spec.weight === 0) return true
+    const { connReuseMode: mode, expireNodestConn } = this.#sysctls
+    if (expireNodestConn && conn.dest.spec.weight === 0) return true
     if (mode === 0) return false
     if (conn.state === 'TIME_WAIT' || conn.state === 'CLOSE') return true
     return (mode & 2) !== 0 && conn.state === 'FIN_WAIT' && conn.noOutput
@@ -344,7 +363,9 @@ export class MemoryDatapath implements Datapath {
 
   #schedule(packet: Packet): ConnObject | Delivery {
     const { family, protocol, source, destination, flags = {} } = packet
-    if (protocol === 'tcp' && (flags.rst === true || flags.syn !== true)) return ACCEPT
+    if (protocol === 'tcp' && (flags.rst === true || !(flags.syn === true || this.#sysctls.sloppyTcp))) {
+      return ACCEPT
+    }
     const service = this.#findService(packet)
     if (service === undefined || source.port === FTP_DATA) return ACCEPT
 
@@ -410,7 +431,7 @@ export class MemoryDatapath implements Datapath {
         if (direction === 'output') conn.noOutput = false
         else table = 'inputOnly'
       }
-      conn.state = nextTcpState(conn.state, tcpEvent(flags), table)
+      conn.state = nextTcpState(conn.state, tcpEvent(flags), table, this.#sysctls.secureTcp)
       this.#setActive(conn, isActive(conn.state))
     }
     conn.timeoutS = this.#timeoutOf(conn)
