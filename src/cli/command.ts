@@ -20,6 +20,8 @@ export interface Command<Options> {
   /** As yargs wants it: `explain <proto> <from> <to>`. */
   readonly usage: string
   readonly summary: string
+  /** Left out of the help. */
+  readonly hidden?: boolean
   readonly options: (parser: Argv) => Argv<Options>
   /** An exit code, when the command ends neither well (0) nor with a Failure. */
   readonly run: (options: Options, out: Output) => Promise<ExitCode | void>

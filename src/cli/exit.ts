@@ -23,8 +23,7 @@ export function exitCodeOf(error: unknown): ExitCode {
 
 /** What a person reads; with `verbose` everything known, an unexpected error always. */
 export function describeError(program: string, error: unknown, verbose = false): string {
-  if (!(error instanceof Failure))
-    return `${program}: ${inspect(error)}`
+  if (!(error instanceof Failure)) return `${program}: ${inspect(error)}`
   const lines = [`${program}: ${error.message}`]
   if (error.hint !== undefined) lines.push(`hint: ${error.hint}`)
   if (verbose) lines.push(error.stack ?? '', ...causes(error))

@@ -39,10 +39,13 @@ let parser = yargs(argv)
   })
   .wrap(Math.min(100, process.stdout.columns || 80))
 
-for (const command of COMMANDS) {
-  parser = parser.command(command.usage, command.summary, command.options, async (options) => {
-    process.exitCode = (await command.run(options, out)) ?? EXIT.ok
-  })
+for (const { usage, summary, hidden, options, run } of COMMANDS) {
+  const handle = async (given: Parameters<typeof run>[0]) => {
+    process.exitCode = (await run(given, out)) ?? EXIT.ok
+  }
+  // yargs takes `false` for "not in the help", but its types have no union of both.
+  if (hidden === true) parser = parser.command(usage, false, options, handle)
+  else parser = parser.command(usage, summary, options, handle)
 }
 
 // A reader that has seen enough (`| head`) is no failure.

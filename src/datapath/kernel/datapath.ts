@@ -37,7 +37,7 @@ import {
   type UpOptions,
 } from './lifecycle.js'
 import { Registry } from './registry.js'
-import { findSetting, SETTINGS } from './settings.js'
+import { checkSetting, SETTINGS } from './settings.js'
 import { Tables } from './tables.js'
 
 export interface OpenOptions {
@@ -145,13 +145,24 @@ export class KernelDatapath implements Datapath {
     })
   }
 
-  /** Detaches and unpins everything: services, counters and connections are gone. */
-  down(): void {
-    this.locked(() => {
+  /**
+   * Detaches and unpins everything: services, counters and connections are gone. Takes
+   * away what another version loaded, too.
+   *
+   * @returns whether anything was there
+   */
+  down(): boolean {
+    return this.locked(() => {
       this.#forget()
       using config = this.#openConfig()
       this.#lifecycle.down(config)
+      return config !== undefined
     })
+  }
+
+  /** Throws NOT_LOADED when nothing is loaded. */
+  requireLoaded(): void {
+    this.#loaded()
   }
 
   status(): Status {
@@ -314,22 +325,17 @@ export class KernelDatapath implements Datapath {
     )
   }
 
-  /** Sets one of them; loads the data plane when nothing is loaded. */
-  setSetting(name: string, value: number): void {
-    const setting = findSetting(name)
-    if (setting === undefined) {
-      throw new Failure('INVALID_ARGUMENT', `there is no setting '${name}'`, {
-        errno: 'ENOENT',
-        hint: `there are ${SETTINGS.map((other) => other.name).join(', ')}`,
-      })
-    }
-    if (!Number.isInteger(value) || value < setting.least || value > setting.most) {
-      const range = `an integer between ${setting.least} and ${setting.most}`
-      throw new Failure('INVALID_ARGUMENT', `${name} is ${range}, not ${value}`, { errno: 'EINVAL' })
-    }
+  /** Sets some of them, or none when one is refused; loads the data plane when nothing is loaded. */
+  setSettings(values: Readonly<Record<string, number>>): void {
+    const changes = Object.entries(values).map(([name, value]) => ({
+      field: checkSetting(name, value).field,
+      value,
+    }))
+    if (changes.length === 0) return
     this.locked(() => {
       if (this.#state() === undefined) this.#autoload()
-      this.#loaded().tables.config.setU32(0, setting.field, value >>> 0)
+      const { config } = this.#loaded().tables
+      for (const { field, value } of changes) config.setU32(0, field, value >>> 0)
     })
   }
 

@@ -112,6 +112,8 @@ type ObjectName = keyof typeof OBJECTS
 interface Target {
   readonly device: Interface
   readonly xdp: 'native' | 'generic' | 'off'
+  /** It was attached before and nothing was said about it. */
+  readonly stays: boolean
 }
 
 export interface ObjectOptions {
@@ -206,7 +208,8 @@ export class Lifecycle {
       using devices = new Table(map('devices'))
       const programs = { tc: tc.program('tc_ingress'), xdp: xdp?.program('xdp_in') }
       this.#attach(interfaces, plan, choice, programs, devices, options.tc ?? 'auto', warnings)
-      fresh.setU32(0, at.config.xdpMode, XDP_MODE_IDS[choice])
+      if (named === undefined || tables === undefined)
+        fresh.setU32(0, at.config.xdpMode, XDP_MODE_IDS[choice])
       return warnings
     } finally {
       for (const map of created.values()) map.close()
@@ -366,10 +369,23 @@ export class Lifecycle {
     const wanted = named ?? interfaces.filter((device) => whyNothing(device, interfaces) === null)
     return interfaces
       .filter((device) => wanted.includes(device) || attached(device))
-      .map((device) => ({
-        device,
-        xdp: choice !== 'auto' ? choice : device.kind === undefined ? 'native' : 'off',
-      }))
+      .map((device) => {
+        // Devices not named stay as they are, in newer programs.
+        const stays = named !== undefined && !named.includes(device)
+        if (stays) return { device, xdp: this.#runningXdp(device, links), stays }
+        return {
+          device,
+          xdp: choice !== 'auto' ? choice : device.kind === undefined ? 'native' : 'off',
+          stays,
+        }
+      })
+  }
+
+  /** How our XDP program runs on a device, if it does. */
+  #runningXdp({ ifindex }: Interface, links: ReadonlySet<string>): Target['xdp'] {
+    if (!links.has(`xdp-${ifindex}`)) return 'off'
+    const mode = queryXdp(ifindex, { netns: this.#home.netns })?.mode
+    return mode === 'native' || mode === 'generic' ? mode : 'off'
   }
 
   #attach(
@@ -382,11 +398,11 @@ export class Lifecycle {
     warnings: string[],
   ): void {
     const links = this.#links()
-    for (const { device, xdp } of plan) {
+    for (const { device, xdp, stays } of plan) {
       const code = this.#attachXdp(device, xdp, choice, programs.xdp, links)
-      if (code === XDP_WHY_TAKEN) warnings.push(`${device.name}: ${whyNoXdp(code)}`)
+      if (code === XDP_WHY_TAKEN && !stays) warnings.push(`${device.name}: ${whyNoXdp(code)}`)
       this.#attachTc(device, programs.tc, links, way)
-      if (device.ifindex < table.length) table.setU8(device.ifindex, at.device.xdp, code)
+      if (device.ifindex < table.length && !stays) table.setU8(device.ifindex, at.device.xdp, code)
     }
     // Whom XDP may send to, and with which source address.
     for (const device of interfaces) {
@@ -430,8 +446,7 @@ export class Lifecycle {
     const name = `xdp-${ifindex}`
     if (links.has(name)) {
       using link = BpfLink.openPinned(home.pin('links', name), { fs: home.fs })
-      const running = queryXdp(ifindex, { netns: home.netns })?.mode
-      if (mode === running && program !== undefined) {
+      if (mode === this.#runningXdp(device, links) && program !== undefined) {
         link.update(program)
         return mode === 'native' ? XDP_ATTACHED_NATIVE : XDP_ATTACHED_GENERIC
       }

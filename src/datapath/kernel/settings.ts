@@ -3,6 +3,7 @@
  * Settings of a namespace: what net.ipv4.vs.* is to kernel IPVS, one word of
  * `config` each, read by every packet. Twin: bpf/ipvs/config.h
  */
+import { Failure } from '../../util/errors.js'
 import { at } from './layout.js'
 
 /** An integer setting, by its sysctl name. */
@@ -66,4 +67,20 @@ export const SETTINGS: readonly Setting[] = [
 
 export function findSetting(name: string): Setting | undefined {
   return SETTINGS.find((setting) => setting.name === name)
+}
+
+/** The setting, if the value is one it takes. */
+export function checkSetting(name: string, value: number): Setting {
+  const setting = findSetting(name)
+  if (setting === undefined) {
+    throw new Failure('INVALID_ARGUMENT', `there is no setting '${name}'`, {
+      errno: 'ENOENT',
+      hint: `there are ${SETTINGS.map((other) => other.name).join(', ')}`,
+    })
+  }
+  if (!Number.isInteger(value) || value < setting.least || value > setting.most) {
+    const range = `an integer between ${setting.least} and ${setting.most}`
+    throw new Failure('INVALID_ARGUMENT', `${name} is ${range}, not ${value}`, { errno: 'EINVAL' })
+  }
+  return setting
 }
