@@ -81,7 +81,8 @@ static __always_inline enum reason xmit_check(ctx_t *ctx, const __u8 family,
 		return REASON_NONE;
 	if (p->df && !(way->fwd == FWD_TUNNEL && family == 4 && !READ_ONCE(cfg->pmtu_disc)))
 		return ANSWER_TOO_BIG;
-	way->cut = 1;
+	/* Pieces need a MAC address; the whole packet at least makes the neighbour known. */
+	way->cut = !!(hop->flags & HOP_F_MAC);
 	return REASON_NONE;
 }
 
@@ -95,7 +96,7 @@ static __always_inline __u8 tunnel_tos(__u8 tos)
 
 /* IP in IP: ipip, 6in4, 4in6, 6in6. The inner packet has lost its hop already. */
 static __always_inline int xmit_tunnel(ctx_t *ctx, const __u8 family, const struct packet *p,
-				       const struct dest *dest)
+				       const struct dest *dest, int cut)
 {
 	const struct config *cfg = config_get();
 	const __u8 protocol = family == 4 ? IPPROTO_IPIP : IPPROTO_IPV6;
@@ -120,7 +121,7 @@ static __always_inline int xmit_tunnel(ctx_t *ctx, const __u8 family, const stru
 		__builtin_memcpy(&outer.saddr, dest->tun_source, 4);
 		__builtin_memcpy(&outer.daddr, dest->addr, 4);
 		outer.check = ~csum_ip4(&outer);
-		return ctx_encap(ctx, 4, p, &outer);
+		return ctx_encap(ctx, 4, p, &outer, cut);
 	} else {
 		struct ipv6hdr outer = {
 			.version = 6,
@@ -134,7 +135,7 @@ static __always_inline int xmit_tunnel(ctx_t *ctx, const __u8 family, const stru
 		outer.flow_lbl[0] = tos << 4;
 		__builtin_memcpy(&outer.saddr, dest->tun_source, 16);
 		__builtin_memcpy(&outer.daddr, dest->addr, 16);
-		return ctx_encap(ctx, 6, p, &outer);
+		return ctx_encap(ctx, 6, p, &outer, cut);
 	}
 }
 
@@ -151,7 +152,7 @@ static __always_inline int xmit_rewrite(ctx_t *ctx, const __u8 family, const str
 	if (way->fwd != FWD_TUNNEL)
 		return ctx_forward_hop(ctx, family, p);
 	dest = dest_get(way->dest);
-	return dest ? xmit_tunnel(ctx, family, p, dest) : -1;
+	return dest ? xmit_tunnel(ctx, family, p, dest, way->cut) : -1;
 }
 
 /* Returns the program's answer, or -1. */

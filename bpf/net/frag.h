@@ -3,8 +3,7 @@
  *
  * The stack would do it, but a packet that leaves by redirect never meets that part
  * of it. The payload is read into a buffer once; each piece is then written over
- * the packet's beginning and a clone of it sent. The last piece takes the ordinary
- * way, so an unresolved neighbour gets asked for at least.
+ * the packet's beginning and a clone of it sent. The MAC addresses must be known.
  */
 #ifndef NET_FRAG_H
 #define NET_FRAG_H
@@ -109,7 +108,7 @@ static long frag_step(__u32 round, struct frag *frag)
 	bytes &= FRAG_BUFFER - 1;
 	if (bpf_skb_store_bytes(frag->ctx, start, &buffer->bytes[offset], bytes + 1, 0))
 		return 1;
-	if (more && bpf_clone_redirect(frag->ctx, frag->hop->ifindex, 0))
+	if (bpf_clone_redirect(frag->ctx, frag->hop->ifindex, 0))
 		return 1;
 	frag->failed = 0;
 	return !more;
@@ -159,7 +158,7 @@ static __noinline int ctx_send_cut(ctx_t *ctx, __u32 family, const struct hop *h
 	if (bpf_skb_load_bytes(ctx, last, buffer->bytes, zero + 1))
 		return -1;
 	bpf_loop(FRAG_BUFFER / 8, frag_step, &frag, 0);
-	return frag.failed ? -1 : ctx_send(ctx, family, hop);
+	return frag.failed ? -1 : TC_ACT_SHOT; /* all of it has left in clones */
 }
 
 #endif
