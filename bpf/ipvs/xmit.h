@@ -176,7 +176,7 @@ static __always_inline int xmit_packet(ctx_t *ctx, const __u8 family, const stru
 		return -1;
 #if !CTX_IS_XDP
 	if (unlikely(way->cut))
-		return ctx_send_cut(ctx, outer, hop);
+		return ctx_send_cut(ctx, outer, hop, way->fwd == FWD_TUNNEL);
 #endif
 	return ctx_send(ctx, outer, hop);
 }

@@ -114,10 +114,12 @@ static long frag_step(__u32 round, struct frag *frag)
 	return !more;
 }
 
-/* Sends the packet in pieces. A packet whose checksum is still to be filled in by
+/* Sends the packet in pieces. `tunnel`: the kernel makes no packet shorter than where
+ * it believes the transport header to be, which is within the inner packet; a last
+ * piece that would be, gets some of the ones before it. A packet whose checksum is still to be filled in by
  * the device cannot be cut here: the sum would be taken over one piece.
  */
-static __noinline int ctx_send_cut(ctx_t *ctx, __u32 family, const struct hop *hop)
+static __noinline int ctx_send_cut(ctx_t *ctx, __u32 family, const struct hop *hop, int tunnel)
 {
 	void *data = (void *)(long)ctx->data, *data_end = (void *)(long)ctx->data_end;
 	struct frag frag = { .ctx = ctx, .hop = hop, .family = family };
@@ -152,6 +154,8 @@ static __noinline int ctx_send_cut(ctx_t *ctx, __u32 family, const struct hop *h
 	}
 	if (hop->mtu < 68 || !frag.piece || !frag.total || frag.total > FRAG_BUFFER - 1)
 		return -1;
+	if (tunnel && frag.piece > 48 && frag.total % frag.piece < 24)
+		frag.piece -= 24;
 	zero = frag.total - 1;
 	opaque(zero);
 	zero &= FRAG_BUFFER - 1;
