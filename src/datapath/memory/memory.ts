@@ -272,6 +272,9 @@ export class MemoryDatapath implements Datapath {
    * the hooks do: replies are looked for first.
    */
   deliver(packet: Packet): Delivery {
+    // Without any service of the family nothing listens, not even for its connections.
+    if (![...this.#services.values()].some(({ spec }) => spec.key.family === packet.family)) return ACCEPT
+
     const reply = this.#conns.findOut(packet)
     if (reply !== undefined) {
       this.#count(reply, { outPackets: 1n, outBytes: BigInt(packet.bytes ?? 40) })
