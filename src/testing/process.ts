@@ -62,6 +62,7 @@ export async function runCommand(line: readonly string[], options: ExecOptions =
   const timer = setTimeout(() => {
     late = true
     child.kill('SIGKILL')
+    letGo(child)
   }, timeoutMs)
   const status = await exitStatus(child, command).finally(() => clearTimeout(timer))
 
@@ -151,14 +152,23 @@ export class RunningProcess implements AsyncDisposable {
   /** Ends it and waits until it is gone. */
   async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<number> {
     if (this.child.exitCode === null && this.child.signalCode === null) this.child.kill(signal)
-    // One that ignores the polite signal does not keep the world alive.
-    const impatience = setTimeout(() => this.child.kill('SIGKILL'), 3_000)
+    // One that ignores the polite signal does not keep the world alive, nor do children it left.
+    const impatience = setTimeout(() => {
+      this.child.kill('SIGKILL')
+      letGo(this.child)
+    }, 3_000)
     return this.#ended.finally(() => clearTimeout(impatience))
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.stop().catch(() => undefined)
   }
+}
+
+/** A command counts as ended when its output is closed: stop listening to what its children say. */
+function letGo(child: ChildProcess): void {
+  child.stdout?.destroy()
+  child.stderr?.destroy()
 }
 
 function exitStatus(child: ChildProcess, command: string): Promise<number> {

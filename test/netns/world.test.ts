@@ -141,9 +141,11 @@ describe('a world', () => {
     await expect(run(true)).rejects.toThrow(/ended with 3: no way/)
     await expect(run(false)).resolves.toEqual({ status: 3, stdout: '', stderr: 'no way\n' })
     await expect(world.client.exec('no-such-command')).rejects.toBeInstanceOf(Failure)
-    await expect(world.client.exec('sleep', ['60'], { timeoutMs: 100 })).rejects.toThrow(
-      'did not end within 100 ms',
-    )
+    for (const slow of ['sleep 60', 'sleep 60 & wait']) {
+      await expect(world.client.exec('sh', ['-c', slow], { timeoutMs: 100 })).rejects.toThrow(
+        'did not end within 100 ms',
+      )
+    }
   })
 
   it('says who is missing when nobody answers', async () => {
@@ -243,6 +245,17 @@ describe('removing a world', () => {
 
     expect(namespacesOf(prefix)).toEqual([])
     expect(sleeping.child.signalCode ?? sleeping.child.exitCode).not.toBeNull()
+  })
+
+  it('does not wait for children that a stopped command left', async () => {
+    const world = await createWorld({ servers: 1, router: false })
+    const parent = world.client.spawn('sh', ['-c', 'sleep 600 & echo started; wait'])
+    await parent.printed(/started/)
+
+    await world[Symbol.asyncDispose]()
+
+    expect(await parent.ended).not.toBe(0)
+    expect(namespacesOf(prefixOf(world))).toEqual([])
   })
 
   it('happens when a scope is left by an exception', async () => {
