@@ -526,6 +526,7 @@ function setConstants(object: BpfObject, name: ObjectName, options: ObjectOption
     cfg_buckets6: buckets.buckets6,
     cfg_spares6: buckets.spares6,
     cfg_hash_seed: options.hashSeed,
+    cfg_hz: hz,
     // A next hop is looked up anew after half a second to a second.
     cfg_hop_shift: Math.floor(Math.log2(hz)),
     cfg_dry: options.dry === true ? 1 : 0,
