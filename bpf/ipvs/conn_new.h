@@ -57,7 +57,6 @@ struct claim {
 	__u32 bucket;
 	__u32 home;
 	__u32 line; /* claimed line + 1 */
-	__u32 gen;
 	__u32 tail; /* last bucket of the chain + 1, when all lines are taken */
 	__u32 dead;
 	__u32 longest; /* the chain may not grow */
@@ -75,7 +74,6 @@ static long claim_step(__u32 round, struct claim *claim)
 	if (word_life(word) == LIFE_FREE &&
 	    cmpxchg(&lines[slot].word, word, WORD(word_gen(word) + 1, 0, 0, LIFE_INIT)) == word) {
 		claim->line = claim->bucket * BUCKET_LINES + slot + 1;
-		claim->gen = word_gen(word) + 1;
 		return 1;
 	}
 	if ((round & 7) != 7)
@@ -101,7 +99,7 @@ static __always_inline struct spares *spares_get(__u32 family)
 /* Gives a bucket back. Its link holds the next free one, as bucket + 1, and stays
  * DEAD: whoever still stands in the bucket must not append to it.
  */
-static __noinline int spare_push(__u32 family, __u32 spare)
+__noinline int spare_push(__u32 family, __u32 spare)
 {
 	struct conn *lines = conn_bucket(family, conn_buckets(family) + spare);
 	struct spares *spares = spares_get(family);
@@ -122,7 +120,7 @@ static __noinline int spare_push(__u32 family, __u32 spare)
 }
 
 /* Returns a spare bucket + 1, or 0 when there is none. */
-static __noinline __u32 spare_pop(__u32 family)
+__noinline __u32 spare_pop(__u32 family)
 {
 	struct spares *spares = spares_get(family);
 	struct conn *lines;
@@ -154,7 +152,7 @@ static __noinline __u32 spare_pop(__u32 family)
 }
 
 /* Appends a spare bucket to the chain that ends at `tail`. */
-static __noinline int conn_extend(__u32 family, __u32 tail)
+__noinline int conn_extend(__u32 family, __u32 tail)
 {
 	__u32 spare = spare_pop(family);
 	struct conn *lines;
@@ -218,7 +216,7 @@ static long eviction_step(__u32 slot, struct eviction *e)
 /* Takes a line of the main bucket over in place. Returns line + 1, 0 when none may
  * be taken, EVICTION_LOST when the chosen one changed meanwhile.
  */
-static __noinline __u32 conn_evict(__u32 family, __u32 bucket, __u32 now, __u32 idle)
+__noinline __u32 conn_evict(__u32 family, __u32 bucket, __u32 now, __u32 idle)
 {
 	struct eviction e = { .family = family, .bucket = bucket, .now = now, .idle = idle };
 	struct dest *dest;
@@ -412,61 +410,70 @@ static __always_inline int conn_copy_twin(const __u8 family, struct conn_new *ne
 	return word_gen(word) == gen && (life == LIFE_LIVE || life == LIFE_PENDING);
 }
 
-static __always_inline int conn_create_in(const __u8 family, struct conn_new *new)
-{
-	struct claim claim = {};
-	struct rescan scan = {};
-	struct dest *dest;
-	struct conn *lines;
-	__u32 slot, hash, main_bucket;
-	__u64 word;
-	int active, i;
+#define CLAIM_BUSY 0
+#define CLAIM_FULL 0xffffffff
 
-	hash = conn_hash(family, &new->caddr, new->cport, new->protocol);
-	main_bucket = conn_main_bucket(family, hash);
-	claim.family = family;
-	claim.home = hash & 7;
+/* Takes a line in the chain of a bucket: a free one, one of a spare bucket, or one
+ * that its entry gives up. Returns line + 1, its word is (next generation, INIT). A
+ * global function, as conn_create below.
+ */
+__noinline __u32 conn_claim(__u32 family, __u32 hash, __u32 now)
+{
+	struct claim claim = { .family = family, .home = hash & 7 };
+	__u32 line, main_bucket;
+	int i;
+
+	main_bucket = family == 4 ? conn_main_bucket(4, hash) : conn_main_bucket(6, hash);
 	for (i = 0; i < 3; i++) {
 		claim.bucket = main_bucket;
 		bpf_loop((1 + MAX_CHAIN) * BUCKET_LINES, claim_step, &claim, 0);
 		if (claim.line)
-			break;
+			return claim.line;
 		if (!claim.tail || claim.dead)
-			return CREATED_BUSY;
+			return CLAIM_BUSY;
 		if (!claim.longest && conn_extend(family, claim.tail - 1))
 			continue;
-		claim.line = conn_evict(family, main_bucket, new->now, 60 * cfg_hz);
-		if (!claim.line)
-			return CREATED_FULL;
-		if (claim.line == EVICTION_LOST)
-			return CREATED_BUSY;
-		lines = conn_bucket(family, (claim.line - 1) / BUCKET_LINES);
-		if (!lines)
-			return CREATED_BUSY;
-		claim.gen = word_gen(READ_ONCE(lines[(claim.line - 1) & 7].word));
-		break;
+		line = conn_evict(family, main_bucket, now, 60 * cfg_hz);
+		if (!line)
+			return CLAIM_FULL;
+		return line == EVICTION_LOST ? CLAIM_BUSY : line;
 	}
-	if (!claim.line)
-		return CREATED_BUSY;
+	return CLAIM_BUSY;
+}
 
+static __always_inline int conn_create_in(const __u8 family, struct conn_new *new)
+{
+	struct rescan scan = {};
+	struct dest *dest;
+	struct conn *lines;
+	__u32 slot, hash, line, gen;
+	__u64 word;
+	int active;
+
+	hash = conn_hash(family, &new->caddr, new->cport, new->protocol);
+	line = conn_claim(family, hash, new->now);
+	if (line == CLAIM_BUSY || line == CLAIM_FULL)
+		return line == CLAIM_FULL ? CREATED_FULL : CREATED_BUSY;
+	line--;
+	slot = line & 7;
+	lines = conn_bucket(family, line / BUCKET_LINES);
+	if (!lines)
+		return CREATED_BUSY;
+	gen = word_gen(READ_ONCE(lines[slot].word)); /* ours until we publish it */
 	dest = dest_get(new->dest);
 	active = !(new->flags &CONN_F_INACTIVE);
 	if (dest)
 		dest_bind(dest, active);
-	slot = (claim.line - 1) & 7;
-	lines = conn_bucket(family, (claim.line - 1) / BUCKET_LINES);
-	if (!lines)
-		return CREATED_BUSY;
 	CONN_EVENT(CLAIMED);
 	conn_fill(family, lines, slot, new);
 	CONN_EVENT(FILLED);
-	word = WORD(claim.gen, new->flags, new->state, LIFE_PENDING);
+	word = WORD(gen, new->flags, new->state, LIFE_PENDING);
 	xchg(&lines[slot].word, word);
 	CONN_EVENT(PUBLISHED);
 
 	scan.new = new;
-	scan.bucket = main_bucket;
-	scan.mine = claim.line - 1;
+	scan.bucket = conn_main_bucket(family, hash);
+	scan.mine = line;
 	if (family == 4)
 		bpf_loop((1 + MAX_CHAIN) * BUCKET_LINES, rescan_step4, &scan, 0);
 	else
@@ -483,7 +490,7 @@ static __always_inline int conn_create_in(const __u8 family, struct conn_new *ne
 		CONN_EVENT(ABORTED);
 	else
 		CONN_EVENT(CUT_OFF);
-	xchg(&lines[slot].word, WORD(claim.gen, 0, 0, LIFE_FREE));
+	xchg(&lines[slot].word, WORD(gen, 0, 0, LIFE_FREE));
 	if (dest)
 		dest_unbind(dest, active);
 	if (scan.twin && conn_copy_twin(family, new, scan.twin - 1, scan.twin_gen))

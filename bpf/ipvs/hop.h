@@ -107,8 +107,7 @@ static __always_inline __u32 hop_number(struct config *cfg, const struct hop *ho
  * ip_forward off on the other devices. `source` is the source address to route by,
  * or zero, and gets the one the kernel would send from where it can tell.
  */
-static __noinline __u32 hop_route(ctx_t *ctx, __u32 family, const union addr *to,
-				  union addr *source)
+__noinline __u32 hop_route(ctx_t *ctx, __u32 family, const union addr *to, union addr *source)
 {
 	struct bpf_fib_lookup fib = {};
 	struct config *cfg = config_get();

@@ -101,7 +101,7 @@ static __always_inline void sched_pick_from(__u8 sched, struct pick *pick, struc
  * twice while we read, and then rewrite the one we read: the version tells, and we
  * start over with the set now in force.
  */
-static __noinline int sched_pick(struct service *service, struct pick *pick)
+__noinline int sched_pick(const struct service *service, struct pick *pick)
 {
 	__u32 version, index;
 	struct dest_set *set;
