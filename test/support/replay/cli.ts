@@ -12,7 +12,6 @@ import { parseArgs } from 'node:util'
 import { ipvs, xlvs, type DirectorKind } from './director.js'
 import { groundPackets, groundSchedulers } from './ground.js'
 import { removeAbandonedLabs } from './lab.js'
-import { WirePool } from './pool.js'
 import {
   packetRecording,
   packetScenarios,
@@ -21,8 +20,10 @@ import {
   schedulerRecording,
 } from './recording.js'
 import type { RecordedKernel } from './recording.js'
-import { EMULATED, formatReport, PATIENCE, replay } from './replay.js'
-import { formatSequence, playSequence } from './sequence.js'
+import { EMULATED, PATIENCE, stageScenario } from './replay.js'
+import { playAll } from './rounds.js'
+import { stageSequence } from './sequence.js'
+import type { Wire } from './wire.js'
 
 const USAGE = `usage: replay [--target xlvs|ipvs] [--mode tc|xdp] [--kernel 6.1|6.12] [--jobs N]
               [--bin DIR] [--real-time] [--list] [--quiet] NAME...
@@ -90,45 +91,38 @@ async function main(): Promise<number> {
   }
 
   removeAbandonedLabs()
+  const emulated = process.env['VM_RUN'] === '1'
   const kind: DirectorKind =
     target === 'ipvs'
       ? ipvs
-      : xlvs({ mode, realTime: values['real-time'], ...(values.bin ? { bin: values.bin } : {}) })
-  const emulated = process.env['VM_RUN'] === '1'
+      : xlvs({
+          mode,
+          realTime: values['real-time'],
+          inProcess: emulated,
+          ...(values.bin ? { bin: values.bin } : {}),
+        })
   const patience = emulated ? EMULATED : PATIENCE
-  const pool = new WirePool(Number(values.jobs ?? 6))
   const began = performance.now()
   let failed = 0
-  const one = async (name: string, job: () => Promise<string>) => {
-    const text = await job().catch(
-      (problem: unknown) =>
-        `${name}: ${problem instanceof Error ? (problem.stack ?? problem.message) : String(problem)}`,
-    )
-    if (text !== '') {
-      failed++
-      say(text)
-    } else if (!values.quiet) say(`${name}: as recorded`)
-  }
-  try {
-    await Promise.all([
-      ...packets.map((name) =>
-        one(name, () =>
-          pool.use(async (wire) =>
-            formatReport(await replay(packetRecording(name, kernel), kind, wire, patience)),
-          ),
-        ),
-      ),
-      ...sequences.map((name) =>
-        one(name, () =>
-          pool.use(async (wire) =>
-            formatSequence(await playSequence(schedulerRecording(name), kind, wire, patience)),
-          ),
-        ),
-      ),
-    ])
-  } finally {
-    await pool.close()
-  }
+  await playAll(
+    [
+      ...packets.map((name) => ({
+        name,
+        build: (wire: Wire) => stageScenario(packetRecording(name, kernel), kind, wire, patience),
+      })),
+      ...sequences.map((name) => ({
+        name,
+        build: (wire: Wire) => stageSequence(schedulerRecording(name), kind, wire, patience),
+      })),
+    ],
+    Number(values.jobs ?? 12),
+    (name, outcome) => {
+      if (outcome !== '') failed++
+      if (outcome instanceof Error) say(`${name}: ${outcome.stack ?? outcome.message}`)
+      else if (outcome !== '') say(outcome)
+      else if (!values.quiet) say(`${name}: as recorded`)
+    },
+  )
   const total = packets.length + sequences.length
   const seconds = ((performance.now() - began) / 1000).toFixed(1)
   say(`${total - failed} of ${total} as recorded on ${kind.name}, ${seconds} s`)

@@ -10,6 +10,8 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { ListFormat } from '../../../src/cli/ipvsadm/grammar.js'
 import { listConnections, NUMERIC } from '../../../src/cli/ipvsadm/listing.js'
+import { run } from '../../../src/cli/ipvsadm/main.js'
+import { SystemNames } from '../../../src/cli/ipvsadm/names.js'
 import { KernelDatapath } from '../../../src/datapath/kernel/datapath.js'
 import { packageFile } from '../../../src/util/package.js'
 import type { Lab } from './lab.js'
@@ -111,15 +113,16 @@ export interface XlvsOptions {
   readonly realTime?: boolean
   /** The folder with the program `ipvsadm`. */
   readonly bin?: string
+  /** Start no program at all, where starts are very slow: in an emulated machine. */
+  readonly inProcess?: boolean
 }
 
 /** Room for what a scenario makes; making and walking the usual tables would cost seconds. */
 const SMALL = { conns: 4096, services: 64, dests: 256 }
 
 /**
- * xlvs: configured and listed by the program a user has. What happens at every step,
- * reading connections and setting the clock, goes through the library in this
- * process, because a start of Node costs more than the rest of the step.
+ * xlvs, listed by the program a user has. Everything else goes through the same code in
+ * this process, because a start of Node costs more than the rest of a step.
  */
 export function xlvs(options: XlvsOptions): DirectorKind {
   const bin = options.bin ?? packageFile('build', 'bin')
@@ -145,10 +148,15 @@ export function xlvs(options: XlvsOptions): DirectorKind {
       return Promise.resolve({
         async run(command) {
           const setting = recordedSetting(command)
-          if (setting === undefined)
-            return lab.wire.run(command.replace(/^ipvsadm /, () => `${bin}/ipvsadm `))
+          if (setting === undefined) {
+            const [program, ...words] = command.split(' ')
+            if (program !== 'ipvsadm') return lab.wire.run(command)
+            return words[0]?.startsWith('-L') && options.inProcess !== true
+              ? lab.wire.run(`${bin}/${command}`)
+              : runHere(words, `/run/netns/${lab.names.d}`)
+          }
           try {
-            datapath.setSetting(setting.name, setting.value)
+            datapath.setSettings({ [setting.name]: setting.value })
             return { status: 0, stdout: '', stderr: '' }
           } catch (problem) {
             return {
@@ -178,6 +186,20 @@ export function xlvs(options: XlvsOptions): DirectorKind {
       })
     },
   }
+}
+
+/** Runs ipvsadm's own main in this process, on another namespace. */
+function runHere(words: readonly string[], netns: string): CommandResult {
+  let [stdout, stderr] = ['', '']
+  const io = {
+    stdin: () => [],
+    stdout: (text: string) => void (stdout += text),
+    stderr: (text: string) => void (stderr += text),
+    argv0: 'ipvsadm',
+    names: new SystemNames(),
+  }
+  const status = run(words, io, () => KernelDatapath.open({ netns }))
+  return { status, stdout, stderr }
 }
 
 const NUMERIC_FORMAT: ListFormat = {

@@ -19,6 +19,7 @@ import {
   type ShowStep,
   type Step,
 } from './recording.js'
+import type { Stage } from './rounds.js'
 import type { Expectation, Wire } from './wire.js'
 
 /** How patient the replay is, in milliseconds. An emulated machine needs more of each. */
@@ -45,37 +46,21 @@ export interface StepReport {
   readonly differences: readonly Difference[]
 }
 
-export interface ReplayReport {
-  readonly name: string
-  readonly shows: string
-  readonly steps: readonly StepReport[]
-  readonly milliseconds: number
-}
-
-/** Plays one scenario in a lab of its own. */
-export async function replay(
+/** Builds the lab of a scenario, with its director. */
+export async function stageScenario(
   recording: PacketRecording,
   kind: DirectorKind,
   wire: Wire,
   patience: Patience = PATIENCE,
-): Promise<ReplayReport> {
-  const began = performance.now()
+): Promise<Stage> {
   const lab = await Lab.build(wire, recording.lab, { gro: kind.gro })
-  try {
-    const director = await kind.create(lab)
-    try {
-      const steps = await new Player(recording, lab, director, patience).play()
-      return {
-        name: recording.scenario,
-        shows: recording.shows,
-        steps,
-        milliseconds: performance.now() - began,
-      }
-    } finally {
+  const director = await kind.create(lab)
+  return {
+    play: async () => formatReport(recording, await new Player(recording, lab, director, patience).play()),
+    async close() {
       await director.close()
-    }
-  } finally {
-    await lab.remove()
+      await lab.remove()
+    },
   }
 }
 
@@ -220,11 +205,11 @@ function describeStep(step: Step): string {
   return `${step.wait} s pass${note}`
 }
 
-/** The report as a text; empty when all was as recorded. */
-export function formatReport(report: ReplayReport): string {
-  if (report.steps.length === 0) return ''
-  const lines = [`${report.name}: ${report.shows}`]
-  for (const { step, did, differences } of report.steps) {
+/** The differences as a text; empty when all was as recorded. */
+export function formatReport(recording: PacketRecording, steps: readonly StepReport[]): string {
+  if (steps.length === 0) return ''
+  const lines = [`${recording.scenario}: ${recording.shows}`]
+  for (const { step, did, differences } of steps) {
     lines.push(`  ${step === 0 ? 'setup' : `step ${step}`}: ${did}`)
     for (const { what, detail } of differences) {
       lines.push(`    ${what}`, ...detail.map((line) => `        ${line}`))

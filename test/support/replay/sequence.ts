@@ -6,7 +6,7 @@
  * Frames between two configuration commands go out in one request to the frame helper,
  * one after the other, because hundreds of steps must not cost hundreds of round trips.
  */
-import type { DirectorKind } from './director.js'
+import type { Director, DirectorKind } from './director.js'
 import { Lab } from './lab.js'
 import {
   packetRecording,
@@ -16,15 +16,8 @@ import {
   type ScheduleStep,
 } from './recording.js'
 import type { Patience } from './replay.js'
+import type { Stage } from './rounds.js'
 import type { CaughtFrame, Wire } from './wire.js'
-
-export interface SequenceReport {
-  readonly name: string
-  /** Choices that are not those recorded, in order. */
-  readonly wrong: readonly string[]
-  readonly choices: number
-  readonly milliseconds: number
-}
 
 interface Endpoint {
   readonly address: Buffer
@@ -34,76 +27,82 @@ interface Endpoint {
 const CLIENT_MAC = '020000000102'
 const DIRECTOR_MAC = '020000000101'
 
-/** Plays one case in a lab of its own. */
-export async function playSequence(
+/** Builds the lab of a case, with its director. */
+export async function stageSequence(
   recording: ScheduleRecording,
   kind: DirectorKind,
   wire: Wire,
   patience: Patience,
-): Promise<SequenceReport> {
-  const began = performance.now()
+): Promise<Stage> {
   const { lines, commands } = surroundings(recording)
   const lab = await Lab.build(wire, sharedLab(), { gro: kind.gro, extra: lines })
-  try {
-    const director = await kind.create(lab)
-    try {
-      const wrong: string[] = []
-      const must = async (command: string) => {
-        const { status, stderr } = await director.run(command)
-        if (status !== 0) wrong.push(`${command}: status ${status}: ${stderr.trim()}`)
-      }
-      for (const command of [...commands, ...recording.ipvsadm]) await must(command)
-      await lab.wire.take(0)
-
-      let batch: [number, Extract<ScheduleStep, { client: string }>][] = []
-      const flush = async () => {
-        if (batch.length === 0) return
-        const answers = await lab.wire.exchange(
-          batch.map(([, step]) => [
-            'c',
-            frameOf(recording, step),
-            step.op === 'fin' ? 1 : step.dest === null ? 0 : 1,
-          ]),
-          { limit: patience.limit, grace: patience.grace },
-        )
-        for (const [index, [number, step]] of batch.entries()) {
-          if (step.op === 'fin') continue
-          const chosen = destOf(answers[index] ?? [], step)
-          if (chosen !== step.dest) {
-            wrong.push(
-              `step ${number}: ${step.client} to ${step.to}: ${chosen ?? 'nobody'}, not ${step.dest ?? 'nobody'}`,
-            )
-          }
-        }
-        batch = []
-      }
-      let choices = 0
-      for (const [index, step] of recording.steps.entries()) {
-        if (step.op === 'connect' || step.op === 'fin') {
-          if (step.op === 'connect') choices++
-          batch.push([index + 1, step])
-          continue
-        }
-        await flush()
-        await must(step.command)
-      }
-      await flush()
-      wrong.push(...compareFinal(recording, (await director.run('ipvsadm -Ln --nosort')).stdout))
-      return { name: recording.case, wrong, choices, milliseconds: performance.now() - began }
-    } finally {
+  const director = await kind.create(lab)
+  return {
+    play: async () => formatSequence(recording, await play(recording, commands, lab, director, patience)),
+    async close() {
       await director.close()
-    }
-  } finally {
-    await lab.remove()
+      await lab.remove()
+    },
   }
 }
 
-export function formatSequence(report: SequenceReport): string {
-  if (report.wrong.length === 0) return ''
-  const shown = report.wrong.slice(0, 12)
-  const rest = report.wrong.length - shown.length
+/** Answers what was not as recorded. */
+async function play(
+  recording: ScheduleRecording,
+  commands: readonly string[],
+  lab: Lab,
+  director: Director,
+  patience: Patience,
+): Promise<string[]> {
+  const wrong: string[] = []
+  const must = async (command: string) => {
+    const { status, stderr } = await director.run(command)
+    if (status !== 0) wrong.push(`${command}: status ${status}: ${stderr.trim()}`)
+  }
+  for (const command of [...commands, ...recording.ipvsadm]) await must(command)
+  await lab.wire.take(0)
+
+  let batch: [number, Extract<ScheduleStep, { client: string }>][] = []
+  const flush = async () => {
+    if (batch.length === 0) return
+    const answers = await lab.wire.exchange(
+      batch.map(([, step]) => [
+        'c',
+        frameOf(recording, step),
+        step.op === 'fin' ? 1 : step.dest === null ? 0 : 1,
+      ]),
+      { limit: patience.limit, grace: patience.grace },
+    )
+    for (const [index, [number, step]] of batch.entries()) {
+      if (step.op === 'fin') continue
+      const chosen = destOf(answers[index] ?? [], step)
+      if (chosen !== step.dest) {
+        wrong.push(
+          `step ${number}: ${step.client} to ${step.to}: ${chosen ?? 'nobody'}, not ${step.dest ?? 'nobody'}`,
+        )
+      }
+    }
+    batch = []
+  }
+  for (const [index, step] of recording.steps.entries()) {
+    if (step.op === 'connect' || step.op === 'fin') {
+      batch.push([index + 1, step])
+      continue
+    }
+    await flush()
+    await must(step.command)
+  }
+  await flush()
+  wrong.push(...compareFinal(recording, (await director.run('ipvsadm -Ln --nosort')).stdout))
+  return wrong
+}
+
+function formatSequence(recording: ScheduleRecording, wrong: readonly string[]): string {
+  if (wrong.length === 0) return ''
+  const shown = wrong.slice(0, 12)
+  const rest = wrong.length - shown.length
   return [
-    `${report.name}: ${report.wrong.length} differences in ${report.choices} choices`,
+    `${recording.case}: ${wrong.length} differences in ${recording.steps.length} steps`,
     ...shown.map((line) => `  ${line}`),
     ...(rest > 0 ? [`  … and ${rest} more`] : []),
   ].join('\n')

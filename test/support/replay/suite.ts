@@ -1,51 +1,51 @@
 // SPDX-License-Identifier: MIT
 /**
- * The vitest shape of a replay: one test per recording, several labs side by side.
+ * The vitest shape of a replay: one test per recording.
  *
- * The labs run from the start, a few at a time; each test waits for its own. That keeps
- * the number of labs independent of the test runner's idea of concurrency.
+ * All are played from the start, in rounds; each test waits for its own outcome.
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { DirectorKind } from './director.js'
 import { deferred, deferredSummary, groundPackets, groundSchedulers } from './ground.js'
 import { removeAbandonedLabs } from './lab.js'
-import { WirePool } from './pool.js'
 import { packetRecording, schedulerRecording, waits } from './recording.js'
-import { formatReport, PATIENCE, replay } from './replay.js'
-import { formatSequence, playSequence } from './sequence.js'
+import { PATIENCE, stageScenario } from './replay.js'
+import { playAll, type Stage } from './rounds.js'
+import { stageSequence } from './sequence.js'
 import type { Wire } from './wire.js'
 
-/** Labs at once: a replay mostly waits, but its commands want a CPU each. */
-const LABS = 6
+/** Labs of a round. */
+const LABS = 12
 
 function suite(
   title: string,
   names: readonly string[],
   sentence: (name: string) => string,
-  play: (name: string, wire: Wire) => Promise<string>,
+  build: (name: string, wire: Wire) => Promise<Stage>,
 ): void {
   describe(title, () => {
-    const results = new Map<string, Promise<string>>()
-    let pool: WirePool
+    const outcomes = new Map<string, Promise<string>>()
+    let done: Promise<void>
 
     beforeAll(() => {
       removeAbandonedLabs()
-      pool = new WirePool(LABS)
+      const tell = new Map<string, (outcome: string | Error) => void>()
       for (const name of names) {
-        const result = pool.use((wire) => play(name, wire))
-        result.catch(() => undefined) // its own test tells
-        results.set(name, result)
+        const outcome = new Promise<string>((resolve, reject) => {
+          tell.set(name, (text) => (text instanceof Error ? reject(text) : resolve(text)))
+        })
+        outcome.catch(() => undefined) // its own test tells
+        outcomes.set(name, outcome)
       }
+      const jobs = names.map((name) => ({ name, build: (wire: Wire) => build(name, wire) }))
+      done = playAll(jobs, LABS, (name, outcome) => tell.get(name)?.(outcome))
     })
 
-    afterAll(async () => {
-      await Promise.allSettled(results.values())
-      await pool.close()
-    })
+    afterAll(() => done)
 
     for (const name of names) {
       it(`${name}: ${sentence(name)}`, async () => {
-        expect(await results.get(name)).toBe('')
+        expect(await outcomes.get(name)).toBe('')
       })
     }
   })
@@ -63,7 +63,7 @@ export function packetSuite(kind: DirectorKind): void {
     `recorded packets, replayed on ${kind.name}`,
     names,
     (name) => packetRecording(name).shows,
-    async (name, wire) => formatReport(await replay(packetRecording(name), kind, wire, PATIENCE)),
+    (name, wire) => stageScenario(packetRecording(name), kind, wire, PATIENCE),
   )
 }
 
@@ -73,7 +73,7 @@ export function schedulerSuite(kind: DirectorKind): void {
     `recorded choices, replayed on ${kind.name}`,
     groundSchedulers(),
     (name) => `chooses as the kernel in ${schedulerRecording(name).steps.length} steps`,
-    async (name, wire) => formatSequence(await playSequence(schedulerRecording(name), kind, wire, PATIENCE)),
+    (name, wire) => stageSequence(schedulerRecording(name), kind, wire, PATIENCE),
   )
 }
 
