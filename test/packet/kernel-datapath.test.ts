@@ -13,7 +13,7 @@ import { Table } from '../../src/datapath/kernel/tables.js'
 import type { Datapath } from '../../src/datapath/datapath.js'
 import { MemoryDatapath } from '../../src/datapath/memory/memory.js'
 import type { DestSpec } from '../../src/ipvs/dest.js'
-import { keyOf, type Service, type ServiceSpec } from '../../src/ipvs/service.js'
+import { keyOf, type AddressKey, type Service, type ServiceSpec } from '../../src/ipvs/service.js'
 import { dest, service, serviceKey } from '../../src/ipvs/spec.js'
 import { BpfMap } from '../../src/libbpf/index.js'
 import { Failure } from '../../src/util/errors.js'
@@ -95,7 +95,13 @@ const keys = fc.constantFrom(
   serviceKey('tcp', '[fd00::1]:80'),
 )
 
-const services = fc.record({
+interface ServiceChoice extends Pick<ServiceSpec, 'scheduler' | 'netmask' | 'persistentTimeout' | 'pe'> {
+  readonly key: AddressKey
+  /** sched1 to sched3. */
+  readonly bits: number
+}
+
+const services: fc.Arbitrary<ServiceChoice> = fc.record({
   key: keys,
   // Those the kernel knows and we do not yet, and one that nobody knows, are refused.
   scheduler: fc.constantFrom('rr', 'wrr', 'lc', 'wlc', 'none', 'sh', 'nobody'),
@@ -105,14 +111,7 @@ const services = fc.record({
   pe: fc.constantFrom('', '', '', '', 'sip', 'no'),
 })
 
-function specOf({
-  key,
-  scheduler,
-  bits,
-  netmask,
-  persistentTimeout,
-  pe,
-}: fc.infer<typeof services>): ServiceSpec {
+function specOf({ key, scheduler, bits, netmask, persistentTimeout, pe }: ServiceChoice): ServiceSpec {
   const mask = key.family === 4 ? '255.255.255.255' : netmask || '128'
   const flags = {
     onePacket: false,
@@ -136,7 +135,7 @@ const dests: fc.Arbitrary<DestSpec> = fc
     tunPort: fc.constantFrom(0, 6080),
   })
   .map(({ endpoint, limits: [upperThreshold, lowerThreshold], ...rest }) =>
-    dest(endpoint, { ...rest, upperThreshold: upperThreshold!, lowerThreshold: lowerThreshold! }),
+    dest(endpoint, { ...rest, upperThreshold: upperThreshold, lowerThreshold: lowerThreshold }),
   )
 
 const named = <T>(name: string, values: fc.Arbitrary<T>, run: (datapath: Datapath, value: T) => void) =>
@@ -162,7 +161,7 @@ const operations: fc.Arbitrary<Operation> = fc.oneof(
     arbitrary: named(
       'setTimeouts',
       fc.constantFrom([900, 120, 300], [0, 60, 0], [-1, 0, 0], [1, 2, 2 ** 31]),
-      (d, [tcp, tcpFin, udp]) => d.setTimeouts({ tcp: tcp!, tcpFin: tcpFin!, udp: udp! }),
+      (d, [tcp, tcpFin, udp]) => d.setTimeouts({ tcp: tcp, tcpFin: tcpFin, udp: udp }),
     ),
   },
 )
@@ -358,8 +357,10 @@ describe('the connection listing', () => {
     } else {
       const whole = table.slice(place.bucket, at.bucket6.addrs + place.line * at.connAddrs.size, 48)
       whole.fill(0)
-      for (const [i, last] of [9, 1, 11].entries())
-        (whole.set([0xfd, i], 16 * i), (whole[16 * i + 15] = last))
+      for (const [i, last] of [9, 1, 11].entries()) {
+        whole.set([0xfd, i], 16 * i)
+        whole[16 * i + 15] = last
+      }
     }
     const now = (Number(clockNow() & 0xffff_ffffn) - age * plane.hz) >>> 0
     view.setUint32(at.conn.when, now, true)
@@ -448,7 +449,7 @@ describe('a process that is killed in the middle of a change', () => {
     const patch = (prototype: object, name: string) => {
       const target = prototype as Record<string, (...args: unknown[]) => unknown>
       const original = target[name]!
-      patched.push([prototype, name, original as (...args: never[]) => unknown])
+      patched.push([prototype, name, original])
       target[name] = function (this: unknown, ...args: unknown[]) {
         tick()
         return original.apply(this, args)

@@ -60,7 +60,7 @@ function flagsOf(
 ): TcpFlag[] | undefined {
   const flags = FLAGS.filter((flag) => options[flag])
   if (options.proto === 'udp' && flags.length > 0) {
-    throw new Failure('INVALID_ARGUMENT', `UDP has no flag --${flags[0]}`)
+    throw new Failure('INVALID_ARGUMENT', `UDP has no flags: --${flags.join(', --')}`)
   }
   return flags.length === 0 ? undefined : flags
 }

@@ -36,7 +36,7 @@ export const sysctl = defineCommand({
     const now = datapath.settings()
     const shown = wanted.length === 0 ? SETTINGS.map(({ name }) => name) : wanted.map(({ name }) => name)
     if (json) out.line(toJson(Object.fromEntries(shown.map((name) => [name, now[name]]))))
-    else for (const name of shown) out.line(`${name} = ${now[name]}`)
+    else for (const name of shown) out.line(`${name} = ${String(now[name])}`)
   },
 })
 

@@ -44,6 +44,7 @@ import {
   listInterfaces,
   skbContext,
   xdpContext,
+  type BpfMap,
   type BpfObject,
   type Interface,
   type TestRunResult,
@@ -149,7 +150,7 @@ export function loadDryTwin(
   hook: ExplainHook,
   { lifecycle, tables }: Omit<ExplainContext, 'registry'>,
 ): BpfObject {
-  const maps = new Map()
+  const maps = new Map<string, BpfMap>()
   try {
     return lifecycle.openObject(hook, { ...settingsOf(tables.config), dry: true }, maps)
   } finally {

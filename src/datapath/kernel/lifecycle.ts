@@ -31,12 +31,12 @@ import {
 import { TCP_STATES } from '../../ipvs/conn.js'
 import { TCP_TIMEOUTS_S } from '../../ipvs/proto/tcp.js'
 import { UDP_TIMEOUT_S } from '../../ipvs/proto/udp.js'
+import type { BpfProgram } from '../../libbpf/index.js'
 import {
   BpfError,
   BpfLink,
   BpfMap,
   BpfObject,
-  BpfProgram,
   isLoopback,
   isUp,
   kernel,
@@ -400,7 +400,8 @@ export class Lifecycle {
     const links = this.#links()
     for (const { device, xdp, stays } of plan) {
       const code = this.#attachXdp(device, xdp, choice, programs.xdp, links)
-      if (code === XDP_WHY_TAKEN && !stays) warnings.push(`${device.name}: ${whyNoXdp(code)}`)
+      if (code === XDP_WHY_TAKEN && !stays)
+        warnings.push(`${device.name}: another XDP program is attached, so ours is not`)
       this.#attachTc(device, programs.tc, links, way)
       if (device.ifindex < table.length && !stays) table.setU8(device.ifindex, at.device.xdp, code)
     }

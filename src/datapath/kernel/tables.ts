@@ -67,25 +67,21 @@ export class Table implements Disposable {
   }
 }
 
-const TABLES = [
-  'config',
-  'services',
-  'dests',
-  'dest_sets',
-  'dest_refs',
-  'conns4',
-  'conns6',
-  'spare_buckets',
-  'devices',
-  'hops',
-  'address_filter',
-] as const
+/** Arrays that are mapped into memory. */
+export type TableName =
+  | 'config'
+  | 'services'
+  | 'dests'
+  | 'dest_sets'
+  | 'dest_refs'
+  | 'conns4'
+  | 'conns6'
+  | 'spare_buckets'
+  | 'devices'
+  | 'hops'
+  | 'address_filter'
 
-export type TableName = (typeof TABLES)[number]
-
-const MAPS = ['service_keys', 'dest_stats', 'reasons'] as const
-
-export type MapName = TableName | (typeof MAPS)[number]
+export type MapName = TableName | 'service_keys' | 'dest_stats' | 'reasons'
 
 /** Opens what is pinned below `dir`; closing it leaves the pins alone. */
 export class Tables implements Disposable {
