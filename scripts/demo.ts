@@ -41,16 +41,18 @@ type Protocol = 'tcp' | 'udp'
 
 const SERVICE_PORT: Readonly<Record<Protocol, number>> = { tcp: 80, udp: 53 }
 
+const NAT: Method = {
+  title: 'NAT',
+  flag: '-m',
+  listed: 'Masq',
+  story: 'the director rewrites addresses and ports, of requests and of replies',
+  vip: 1,
+  ports: { tcp: 8080, udp: 5353 },
+  repliesPass: true,
+}
+
 const METHODS: readonly Method[] = [
-  {
-    title: 'NAT',
-    flag: '-m',
-    listed: 'Masq',
-    story: 'the director rewrites addresses and ports, of requests and of replies',
-    vip: 1,
-    ports: { tcp: 8080, udp: 5353 },
-    repliesPass: true,
-  },
+  NAT,
   {
     title: 'Direct routing',
     flag: '-g',
@@ -79,6 +81,7 @@ const say = (text = '') => console.log(text)
 const indent = (text: string) => text.trimEnd().replace(/^(?=.)/gm, '    ')
 
 let checks = 0
+let shown = 0
 const wrong: string[] = []
 
 /** Notes whether something was as it should be, and says so. */
@@ -104,10 +107,13 @@ async function main(): Promise<void> {
   for (const method of METHODS) {
     for (const family of world.families) await show(world, method, family)
   }
-  if (!original) await takeDown(world)
+  if (!original) {
+    await showXdp(world)
+    await takeDown(world)
+  }
 
   const seconds = ((performance.now() - started) / 1000).toFixed(1)
-  const requests = METHODS.length * world.families.length * 2 * REQUESTS
+  const requests = shown * 2 * REQUESTS
   say()
   if (wrong.length === 0) {
     say(bold(green(`${requests} requests, ${checks} checks, everything as it should be, in ${seconds} s.`)))
@@ -160,6 +166,7 @@ async function startServers(world: World): Promise<void> {
 
 /** One method over one family: configure, ask, list, count. */
 async function show(world: World, method: Method, family: Family): Promise<void> {
+  shown++
   const vip = bracketed(world.vip(family, method.vip))
   const virtual: Readonly<Record<Protocol, string>> = {
     tcp: `${vip}:${SERVICE_PORT.tcp}`,
@@ -204,7 +211,7 @@ async function show(world: World, method: Method, family: Family): Promise<void>
   say(indent(stats))
   checkCounters(stats, method, family, virtual, answers)
 
-  if (!original && method.flag === '-m' && family === 4) await explain(world, stats)
+  if (!original && shown === 1) await explain(world, stats)
   say()
   await operator(world, 'ipvsadm', ['-C'])
 }
@@ -302,20 +309,52 @@ async function explain(world: World, before: string): Promise<void> {
   ]) // prettier-ignore
   say(indent(text))
   const next = world.servers.at(-1)?.address(4) ?? ''
-  check('explain names the server whose turn it is', text.includes(next), `expected ${next}`)
+  check(
+    'explain names the server whose turn it is',
+    text.includes(`dest     ${next}:${NAT.ports.tcp} `),
+    `expected ${next}`,
+  )
   const after = await run(world, 'ipvsadm', ['-Ln', '--stats', '--exact'])
   check('and has changed no counter', after === before)
 }
 
-async function takeDown(world: World): Promise<void> {
+/** All that was tc, which is faster on a veth. Here is XDP, as a network card would run it. */
+async function showXdp(world: World): Promise<void> {
   say()
-  say(bold(cyan('── Behind the scenes '.padEnd(78, '─'))))
+  say(bold(cyan('── And now in the driver '.padEnd(78, '─'))))
+  say(dim('   tc did all that: it is faster between namespaces; network cards get XDP as well'))
   say()
+  // What a wire does by itself: checksums are on it, and nothing is dropped for want of polling.
+  await world.xdpReady()
+  await operator(world, 'xlvs', ['up', '--xdp', 'native'])
   const status = await operator(world, 'xlvs', ['status'])
   say(indent(status))
   for (const { device } of world.director.ports) {
-    check(`${device} has programs attached`, status.includes(device))
+    check(
+      `${device} has a program in the driver`,
+      new RegExp(`^ *${device} +\\S+ +native\\b`, 'm').test(status),
+    )
   }
+  const before = await forwardedByXdp(world)
+  // Of addresses used before, connections are still known, and would go where they went.
+  await show(world, { ...NAT, vip: 4 }, 4)
+  say()
+  const stats = await operator(world, 'xlvs', ['stats'])
+  say(indent(stats))
+  const forwarded = (await forwardedByXdp(world)) - before
+  check('packets were forwarded in the driver', forwarded > 0, `${forwarded}`)
+}
+
+async function forwardedByXdp(world: World): Promise<number> {
+  const { reasons } = JSON.parse(await run(world, 'xlvs', ['stats', '--json'])) as {
+    readonly reasons: readonly { readonly hook: string; readonly reason: string; readonly count: string }[]
+  }
+  return reasons
+    .filter(({ hook, reason }) => hook === 'xdp' && reason.startsWith('FORWARD'))
+    .reduce((sum, { count }) => sum + Number(count), 0)
+}
+
+async function takeDown(world: World): Promise<void> {
   say()
   await operator(world, 'xlvs', ['down'])
   const left = (await run(world, 'ipvsadm', ['-Ln'])).split('\n').filter((line) => /^(TCP|UDP)/.test(line))
