@@ -32,6 +32,8 @@ export function parseAddress(text: string): Address | undefined {
 }
 
 function ipv6Bytes(text: string): Uint8Array | undefined {
+  // At least two colons: most of what is asked is `10.0.0.1:80`.
+  if (text.indexOf(':') === text.lastIndexOf(':')) return undefined
   const halves = text.split('::')
   if (halves.length > 2) return undefined
   const parts = halves.map((half, i) => (half === '' ? [] : halfBytes(half, i === halves.length - 1)))
@@ -65,6 +67,7 @@ function halfBytes(half: string, isEnd: boolean): number[] | undefined {
  * or hexadecimal (0x…), the last one filling what is left: `10.1` is 10.0.0.1.
  */
 export function parseInetAton(text: string): string | undefined {
+  if (IPV4.test(text)) return text
   const parts = text.split('.')
   if (parts.length > 4) return undefined
   let value = 0

@@ -425,7 +425,7 @@ class Parser {
     return {
       key: this.#key(),
       scheduler,
-      flags: { ...schedulerFlags(scheduler, this.#schedFlags ?? ''), onePacket: this.#onePacket },
+      flags: schedulerFlags(scheduler, this.#schedFlags ?? '', this.#onePacket),
       persistentTimeout: persistent ? this.#persistence : 0,
       netmask: this.#netmask,
       pe: this.#engine,
@@ -445,7 +445,8 @@ class Parser {
     const offence = illegalTunnelOption(this.#tunType, this.#given)
     if (offence !== undefined) fail(offence)
     return {
-      ...this.#dest,
+      address: this.#dest.address,
+      family: this.#dest.family,
       port,
       fwd: this.#fwd,
       weight: this.#weight,
@@ -501,8 +502,9 @@ const SCHEDULER_FLAGS: Readonly<Record<string, { flag: keyof ServiceFlags; sched
   'mh-port': { flag: 'sched2', scheduler: 'mh' },
 }
 
-function schedulerFlags(scheduler: string, list: string): ServiceFlags {
-  const flags: { -readonly [name in keyof ServiceFlags]: boolean } = { ...NO_FLAGS }
+function schedulerFlags(scheduler: string, list: string, onePacket: boolean): ServiceFlags {
+  if (list === '' && !onePacket) return NO_FLAGS
+  const flags: { -readonly [name in keyof ServiceFlags]: boolean } = { ...NO_FLAGS, onePacket }
   for (const name of list.split(',')) {
     if (name === '') continue
     const known = SCHEDULER_FLAGS[name] ?? fail(`invalid scheduler flag \`${name}'`)

@@ -3,7 +3,7 @@
  * Every command and option of ipvsadm, and which option goes with which command.
  */
 import type { TunType } from '../../ipvs/dest.js'
-import type { OptionForm } from './words.js'
+import { OptionForms, type OptionForm } from './words.js'
 
 /** Commands by the name they have in messages. */
 export type CommandName =
@@ -89,7 +89,7 @@ export interface Form extends OptionForm {
   readonly option?: OptionName
 }
 
-export const FORMS: readonly Form[] = [
+export const FORMS = new OptionForms<Form>([
   command('add-service', 'add-service', 'A'),
   command('edit-service', 'edit-service', 'E'),
   command('delete-service', 'delete-service', 'D'),
@@ -150,7 +150,7 @@ export const FORMS: readonly Form[] = [
   // Legal everywhere: the first does nothing, the second checks itself.
   { long: 'sort', argument: 'none' },
   { long: 'ipv6', short: '6', argument: 'none' },
-]
+])
 
 function command(name: CommandName, long: string, short?: string): Form {
   return { command: name, long, short, argument: 'none' }
@@ -158,13 +158,19 @@ function command(name: CommandName, long: string, short?: string): Form {
 
 type Rule = readonly [name: OptionName, legality: Legality | undefined]
 
+const rulesOf = new Map<CommandName, readonly Rule[]>()
+
 /** What is wrong with these options for this command, in ipvsadm's words, or undefined. */
 export function illegalOption(command: CommandName, given: ReadonlySet<OptionName>): string | undefined {
-  const rules = (Object.keys(RULES) as OptionName[]).map((name): Rule => {
-    const rule: Partial<Record<CommandName, Legality>> = RULES[name]
-    return [name, rule[command]]
-  })
-  return firstOffence(rules, given, `the '${command}' command`)
+  let rules = rulesOf.get(command)
+  if (rules === undefined) {
+    rules = (Object.keys(RULES) as OptionName[]).map((name): Rule => {
+      const rule: Partial<Record<CommandName, Legality>> = RULES[name]
+      return [name, rule[command]]
+    })
+    rulesOf.set(command, rules)
+  }
+  return firstOffence(rules, given, command, 'command')
 }
 
 const TUN_RULES: Readonly<Record<TunType, readonly Rule[]>> = {
@@ -184,7 +190,7 @@ function tunnelRules(port?: Legality, csum?: Legality, remcsum?: Legality): read
 
 /** The same for the options of a tunnel type. */
 export function illegalTunnelOption(type: TunType, given: ReadonlySet<OptionName>): string | undefined {
-  return firstOffence(TUN_RULES[type], given, `the '${type}' tunnel type`)
+  return firstOffence(TUN_RULES[type], given, type, 'tunnel type')
 }
 
 /** Whether any option that describes a tunnel is given. */
@@ -195,18 +201,21 @@ export function hasTunnelOption(given: ReadonlySet<OptionName>): boolean {
 function firstOffence(
   rules: readonly Rule[],
   given: ReadonlySet<OptionName>,
-  place: string,
+  name: string,
+  what: 'command' | 'tunnel type',
 ): string | undefined {
   let chosen: OptionName | undefined
-  for (const [name, legality] of rules) {
-    if (!given.has(name)) {
-      if (legality === '+') return `You need to supply the '${name}' option for ${place}`
+  for (const [option, legality] of rules) {
+    if (!given.has(option)) {
+      if (legality === '+') return `You need to supply the '${option}' option for the '${name}' ${what}`
       continue
     }
-    if (legality === undefined) return `Illegal '${name}' option with ${place}`
+    if (legality === undefined) return `Illegal '${option}' option with the '${name}' ${what}`
     if (legality !== '1') continue
-    if (chosen !== undefined) return `The option '${name}' conflicts with the '${chosen}' option in ${place}`
-    chosen = name
+    if (chosen !== undefined) {
+      return `The option '${option}' conflicts with the '${chosen}' option in the '${name}' ${what}`
+    }
+    chosen = option
   }
   return undefined
 }

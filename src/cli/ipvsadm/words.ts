@@ -25,16 +25,27 @@ export class WordError extends Error {
   override readonly name = 'WordError'
 }
 
+/** The options there are, found by name and by letter; made once, read for every line. */
+export class OptionForms<Form extends OptionForm> {
+  readonly byName: ReadonlyMap<string, Form>
+  readonly byLetter: ReadonlyMap<string, Form>
+
+  constructor(forms: readonly Form[]) {
+    this.byName = new Map(forms.map((form) => [form.long, form]))
+    this.byLetter = new Map(forms.flatMap((form) => (form.short === undefined ? [] : [[form.short, form]])))
+  }
+}
+
 export class Words<Form extends OptionForm> {
   readonly #words: readonly string[]
-  readonly #forms: readonly Form[]
+  readonly #forms: OptionForms<Form>
   readonly #plain: string[] = []
   #next = 0
   /** What is left of a bundle of short options. */
   #bundle = ''
   #optionsEnded = false
 
-  constructor(words: readonly string[], forms: readonly Form[]) {
+  constructor(words: readonly string[], forms: OptionForms<Form>) {
     this.#words = words
     this.#forms = forms
   }
@@ -68,14 +79,13 @@ export class Words<Form extends OptionForm> {
   #longOption(word: string): FoundOption<Form> {
     const equals = word.indexOf('=')
     const name = equals === -1 ? word.slice(2) : word.slice(2, equals)
-    const form = this.#forms.find(({ long }) => long === name)
+    const form = this.#forms.byName.get(name)
     return this.#withArgument(form, equals === -1 ? undefined : word.slice(equals + 1))
   }
 
   #shortOption(): FoundOption<Form> {
-    const letter = this.#bundle[0]
     const rest = this.#bundle.slice(1)
-    const form = this.#forms.find(({ short }) => short === letter)
+    const form = this.#forms.byLetter.get(this.#bundle[0]!)
     const isValue = rest.startsWith('=')
     if (form?.argument === 'none' && !isValue) {
       this.#bundle = rest
