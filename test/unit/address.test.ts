@@ -127,9 +127,9 @@ describe('parseInetAton', () => {
 })
 
 test('tells which addresses a real server may have', () => {
-  expect(['10.2.0.11', '127.0.0.1', '0.1.2.3', '240.0.0.1', 'fd02::11', '::1', '2001:db8::1'].map(addressKind)).toEqual(
-    Array(7).fill('unicast'),
-  )
+  expect(
+    ['10.2.0.11', '127.0.0.1', '0.1.2.3', '240.0.0.1', 'fd02::11', '::1', '2001:db8::1'].map(addressKind),
+  ).toEqual(Array(7).fill('unicast'))
   expect(['0.0.0.0', '224.0.0.9', '239.255.255.255', '255.255.255.255'].map(addressKind)).toEqual(
     Array(4).fill('other'),
   )
