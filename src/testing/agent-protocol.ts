@@ -28,6 +28,28 @@ interface Asking {
   readonly timeoutMs: number
 }
 
+interface AskCall extends Asking {
+  readonly address: string
+  readonly port: number
+  readonly data: string
+  /** Hears of ICMP errors, and only of answers from where it asked. */
+  readonly connected?: boolean | undefined
+}
+
+/** What became of a stream of datagrams so far. */
+export interface StreamReport {
+  readonly sent: number
+  readonly answered: number
+  /** Sent and not answered: on the way while the stream runs, lost once it has stopped. */
+  readonly missing: number
+  /** Answers that came once more. */
+  readonly doubled: number
+  /** Answers by the name of the host that gave them. */
+  readonly by: Readonly<Record<string, number>>
+  readonly longestSilenceMs: number
+  readonly seconds: number
+}
+
 interface HttpCall extends Asking {
   readonly url: string
   readonly session?: number | undefined
@@ -35,6 +57,15 @@ interface HttpCall extends Asking {
   readonly digest?: boolean | undefined
   /** POST this many bytes instead of asking for some. */
   readonly upload?: number | undefined
+}
+
+interface StreamCall {
+  readonly address: string
+  readonly port: number
+  readonly localPort?: number | undefined
+  readonly perSecond: number
+  readonly bytes: number
+  readonly window: number
 }
 
 /** Each call with its arguments and its result. */
@@ -46,7 +77,9 @@ export interface AgentCalls {
   openSession: [object, { id: number }]
   httpGet: [HttpCall, HttpReply]
   httpBulk: [HttpCall, HttpReply & { seconds: number }]
-  askUdp: [Asking & { address: string; port: number; data: string }, Asked]
+  askUdp: [AskCall, Asked]
+  openStream: [StreamCall, { id: number; localPort: number }]
+  streamReport: [{ id: number; stop: boolean }, StreamReport]
 }
 
 export interface AgentRequest {

@@ -11,7 +11,15 @@ import { createSocket, type Socket } from 'node:dgram'
 import { Agent, createServer, request as httpRequest, type IncomingMessage } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { createInterface } from 'node:readline'
-import type { AgentCalls, AgentReply, AgentRequest, Asked, HttpReply, Visit } from './agent-protocol.js'
+import type {
+  AgentCalls,
+  AgentReply,
+  AgentRequest,
+  Asked,
+  HttpReply,
+  StreamReport,
+  Visit,
+} from './agent-protocol.js'
 
 /** Whatever is open, by number. */
 interface Open {
@@ -99,10 +107,11 @@ const calls: { [K in keyof AgentCalls]: (call: AgentCalls[K][0]) => Promise<Agen
     return { ...reply, seconds: (performance.now() - started) / 1000 }
   },
 
-  askUdp: async ({ address, port, data, localAddress, localPort, timeoutMs }) => {
+  askUdp: async ({ address, port, data, localAddress, localPort, timeoutMs, connected }) => {
     const socket = createSocket(address.includes(':') ? 'udp6' : 'udp4')
     try {
       await bind(socket, localPort ?? 0, localAddress)
+      if (connected === true) await connect(socket, port, address)
       return await new Promise<Asked>((resolve, reject) => {
         const timer = setTimeout(
           () => reject(new Error(`no answer from ${address} port ${port} within ${timeoutMs} ms`)),
@@ -113,12 +122,111 @@ const calls: { [K in keyof AgentCalls]: (call: AgentCalls[K][0]) => Promise<Agen
           clearTimeout(timer)
           resolve({ body: message.toString(), from, fromPort, localPort: socket.address().port })
         })
-        socket.send(data, port, address)
+        if (connected === true) socket.send(data)
+        else socket.send(data, port, address)
       })
     } finally {
       socket.close()
     }
   },
+
+  openStream: async (call) => {
+    const stream = await Stream.start(call)
+    const id = remember({ visits: [], close: () => void stream.stop() })
+    streams.set(id, stream)
+    return { id, localPort: stream.localPort }
+  },
+
+  streamReport: async ({ id, stop }) => {
+    const stream = streams.get(id)
+    if (stream === undefined) throw new Error(`there is no stream ${id}`)
+    return stop ? stream.stop() : stream.report()
+  },
+}
+
+const streams = new Map<number, Stream>()
+
+/**
+ * Numbered datagrams at a steady pace, each of which wants an answer. No more than a
+ * window of them is ever on the way, so no queue of the host overflows: one that is
+ * missing in the end was lost in between.
+ */
+class Stream {
+  readonly localPort: number
+  readonly #socket: Socket
+  readonly #waiting = new Set<number>()
+  readonly #started = performance.now()
+  readonly #timer: NodeJS.Timeout
+  readonly #by: Record<string, number> = {}
+  #sent = 0
+  #answered = 0
+  #doubled = 0
+  #lastAnswer = performance.now()
+  #silence = 0
+  #ended: Promise<StreamReport> | undefined
+
+  static async start(call: AgentCalls['openStream'][0]): Promise<Stream> {
+    const socket = createSocket(call.address.includes(':') ? 'udp6' : 'udp4')
+    await bind(socket, call.localPort ?? 0, undefined)
+    await connect(socket, call.port, call.address)
+    return new Stream(socket, call)
+  }
+
+  private constructor(socket: Socket, { perSecond, bytes, window }: AgentCalls['openStream'][0]) {
+    this.#socket = socket
+    this.localPort = socket.address().port
+    const padding = ' '.padEnd(bytes, 'x')
+    socket.on('message', (message) => this.#hear(message.toString('latin1', 0, 80)))
+    this.#timer = setInterval(() => {
+      const due = Math.floor(((performance.now() - this.#started) * perSecond) / 1000)
+      // What a busy machine made us miss is not made up for all at once.
+      for (let n = Math.min(due - this.#sent, window - this.#waiting.size); n > 0; n--) {
+        this.#waiting.add(++this.#sent)
+        socket.send(`${this.#sent}${padding}`)
+      }
+    }, 1)
+  }
+
+  report(): StreamReport {
+    return {
+      sent: this.#sent,
+      answered: this.#answered,
+      missing: this.#waiting.size,
+      doubled: this.#doubled,
+      by: this.#by,
+      longestSilenceMs: this.#silence,
+      seconds: (performance.now() - this.#started) / 1000,
+    }
+  }
+
+  /** Sends no more, gives what is on the way two seconds, and reports. */
+  stop(): Promise<StreamReport> {
+    this.#ended ??= (async () => {
+      clearInterval(this.#timer)
+      for (const deadline = performance.now() + 2_000; this.#waiting.size > 0;) {
+        if (performance.now() > deadline) break
+        await new Promise((resolve) => setTimeout(resolve, 2))
+      }
+      const report = this.report()
+      this.#socket.close()
+      return report
+    })()
+    return this.#ended
+  }
+
+  /** `server2 4711 xxx…` */
+  #hear(answer: string): void {
+    const [name = '', number] = answer.split(' ', 2)
+    if (!this.#waiting.delete(Number(number))) {
+      this.#doubled++
+      return
+    }
+    this.#answered++
+    this.#by[name] = (this.#by[name] ?? 0) + 1
+    const now = performance.now()
+    this.#silence = Math.max(this.#silence, now - this.#lastAnswer)
+    this.#lastAnswer = now
+  }
 }
 
 const sessions = new Map<number, Agent>()
@@ -196,6 +304,13 @@ function bind(socket: Socket, port: number, address: string | undefined): Promis
       socket.on('error', () => undefined) // An ICMP answer is the asker's time-out.
       resolve()
     })
+  })
+}
+
+function connect(socket: Socket, port: number, address: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    // Tells what went wrong as an argument, whatever its type says.
+    socket.connect(port, address, (error?: Error) => (error instanceof Error ? reject(error) : resolve()))
   })
 }
 

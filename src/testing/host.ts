@@ -7,7 +7,7 @@ import { existsSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 import { Failure } from '../util/errors.js'
 import { packageFile } from '../util/package.js'
-import type { AgentCalls, AgentReply, Asked, HttpReply, Visit } from './agent-protocol.js'
+import type { AgentCalls, AgentReply, Asked, HttpReply, StreamReport, Visit } from './agent-protocol.js'
 import type { Family, HostPlan, Port } from './layout.js'
 import {
   inNamespace,
@@ -39,6 +39,32 @@ export interface AskOptions {
   readonly timeoutMs?: number
 }
 
+export interface DatagramOptions extends AskOptions {
+  /**
+   * true: the socket is connected, so an ICMP error rejects with ECONNREFUSED and the
+   * like; without it, silence does.
+   */
+  readonly connected?: boolean
+}
+
+export interface StreamOptions {
+  readonly localPort?: number
+  /** 2000 when left out. */
+  readonly perSecond?: number
+  /** Of each datagram, about; 64 when left out. */
+  readonly bytes?: number
+  /** How many may be on the way; 64 when left out. */
+  readonly window?: number
+}
+
+/** A stream of datagrams under way. */
+export interface Stream extends AsyncDisposable {
+  readonly localPort: number
+  report(): Promise<StreamReport>
+  /** Ends it; what is missing in this report is lost. */
+  stop(): Promise<StreamReport>
+}
+
 /** A server started on a host. */
 export interface TestServer extends AsyncDisposable {
   readonly port: number
@@ -50,6 +76,8 @@ export interface TestServer extends AsyncDisposable {
 /** Requests that share one TCP connection. */
 export interface Session extends AsyncDisposable {
   get(url: string, options?: AskOptions): Promise<HttpReply>
+  /** As {@link Host.download}. */
+  download(base: string, bytes: number, options?: AskOptions): Promise<BulkReply>
   close(): Promise<void>
 }
 
@@ -160,22 +188,15 @@ export class Host {
     return {
       get: (url, { timeoutMs = 5_000, ...options } = {}) =>
         agent.call('httpGet', { url, timeoutMs, session: id, ...options }),
+      download: (base, bytes, options) => download(agent, base, bytes, { ...options, session: id }),
       close,
       [Symbol.asyncDispose]: close,
     }
   }
 
   /** Downloads `bytes` from a server started with `http`, and sums them up. */
-  async download(
-    base: string,
-    bytes: number,
-    { timeoutMs = 60_000, ...options }: AskOptions = {},
-  ): Promise<BulkReply> {
-    const url = new URL(`/bulk/${bytes}`, base).href
-    const { body, seconds } = await (
-      await this.#talk()
-    ).call('httpBulk', { url, timeoutMs, digest: true, ...options })
-    return { bytes, sha256: body, seconds }
+  async download(base: string, bytes: number, options: AskOptions = {}): Promise<BulkReply> {
+    return download(await this.#talk(), base, bytes, options)
   }
 
   /** Uploads `bytes`; the sum is what the server found. */
@@ -195,9 +216,23 @@ export class Host {
     address: string,
     port: number,
     data: string,
-    { timeoutMs = 5_000, ...options }: AskOptions = {},
+    { timeoutMs = 5_000, ...options }: DatagramOptions = {},
   ): Promise<Asked> {
     return (await this.#talk()).call('askUdp', { address, port, data, timeoutMs, ...options })
+  }
+
+  /** Sends numbered datagrams to a server started with `udp` until stopped, and counts the answers. */
+  async stream(address: string, port: number, options: StreamOptions = {}): Promise<Stream> {
+    const { perSecond = 2_000, bytes = 64, window = 64, localPort } = options
+    const agent = await this.#talk()
+    const opened = await agent.call('openStream', { address, port, localPort, perSecond, bytes, window })
+    const { id } = opened
+    return {
+      localPort: opened.localPort,
+      report: () => agent.call('streamReport', { id, stop: false }),
+      stop: () => agent.call('streamReport', { id, stop: true }),
+      [Symbol.asyncDispose]: async () => void (await agent.call('close', { id })),
+    }
   }
 
   /** Takes a virtual address on lo; UDP servers started later answer from it too. */
@@ -275,6 +310,17 @@ export class Server extends Host {
     await this.exec('tc', ['filter', 'replace', 'dev', device, 'ingress', 'pref', '1', 'handle', '1',
       'bpf', 'direct-action', 'object-file', object, 'section', 'tc']) // prettier-ignore
   }
+}
+
+async function download(
+  agent: AgentClient,
+  base: string,
+  bytes: number,
+  { timeoutMs = 60_000, ...options }: AskOptions & { readonly session?: number },
+): Promise<BulkReply> {
+  const url = new URL(`/bulk/${bytes}`, base).href
+  const { body, seconds } = await agent.call('httpBulk', { url, timeoutMs, digest: true, ...options })
+  return { bytes, sha256: body, seconds }
 }
 
 function testServer(agent: AgentClient, id: number, port: number): TestServer {

@@ -10,11 +10,14 @@ export {
   Server,
   type AskOptions,
   type BulkReply,
+  type DatagramOptions,
   type HttpOptions,
   type Session,
+  type Stream,
+  type StreamOptions,
   type TestServer,
   type UdpOptions,
 } from './host.js'
-export type { Asked, HttpReply, Visit } from './agent-protocol.js'
+export type { Asked, HttpReply, StreamReport, Visit } from './agent-protocol.js'
 export { type Family, type LayoutOptions, type Port, type SegmentName } from './layout.js'
 export { type Entrance, type ExecOptions, type ExecResult, RunningProcess } from './process.js'
