@@ -214,12 +214,15 @@ function jobsOf(options: StressOptions): Job[] {
   )
 }
 
+/** Numbers the runs: those in process context each have a slot of their own to work in. */
+let runs = 0
+
 const PACKET = new Uint8Array(64)
 
 async function run(plane: Plane, { part, program, cpu, rounds, live = false }: Job): Promise<void> {
   const target = plane.program(part, program)
   if (part === 'control') {
-    await target.testRunAsync({ ctxIn: new Uint8Array(Uint32Array.of(rounds, 0).buffer), cpu })
+    await target.testRunAsync({ ctxIn: new Uint8Array(Uint32Array.of(rounds, ++runs % 256).buffer), cpu })
     return
   }
   const ctxIn = part === 'xdp' ? xdpContext({ length: PACKET.length }) : skbContext({})
