@@ -120,6 +120,9 @@ export interface XlvsOptions {
 /** Room for what a scenario makes; making and walking the usual tables would cost seconds. */
 const SMALL = { conns: 4096, services: 64, dests: 256 }
 
+/** A next hop is kept for a second at most; that a change shows no sooner is by design. */
+const NEXT_HOP_LIFE_MS = 1100
+
 /**
  * xlvs, listed by the program a user has. Everything else goes through the same code in
  * this process, because a start of Node costs more than the rest of a step.
@@ -150,7 +153,11 @@ export function xlvs(options: XlvsOptions): DirectorKind {
           const setting = recordedSetting(command)
           if (setting === undefined) {
             const [program, ...words] = command.split(' ')
-            if (program !== 'ipvsadm') return lab.wire.run(command)
+            if (program !== 'ipvsadm') {
+              const done = await lab.wire.run(command)
+              if (/^ip (-6 )?(route|rule|neigh) /.test(command)) await sleep(NEXT_HOP_LIFE_MS)
+              return done
+            }
             return words[0]?.startsWith('-L') && options.inProcess !== true
               ? lab.wire.run(`${bin}/${command}`)
               : runHere(words, `/run/netns/${lab.names.d}`)
