@@ -49,6 +49,8 @@ build/scripts/%.mjs: scripts/%.ts $(TS_SOURCES) $(MODULES)
 	@$(BIN)/esbuild $< --bundle --platform=node --format=esm --target=node20 \
 		--external:*.node --outfile=$@ --log-level=warning
 
+build/scripts/bench.mjs: $(wildcard test/bench/*.ts)
+
 build/bpf/%.o: bpf/%.bpf.c | build/scripts/compile-bpf.mjs need-build
 	node build/scripts/compile-bpf.mjs $< $@
 

@@ -22,6 +22,7 @@ const FIELDS = [
   'misses',
   'read',
   'ifindex',
+  'next',
 ] as const
 
 type Field = (typeof FIELDS)[number]

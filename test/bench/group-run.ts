@@ -20,8 +20,13 @@ const PAYLOAD = 26
 /** How long one sample may take. */
 const SAMPLE_NS = 12_000_000
 
-const CONNS = 1 << 20
-const FLOWS = [1, 1 << 10, 1 << 16, 1 << 20] as const
+const K = 1024
+const K64 = 65_536
+const M = 1_048_576
+type Entries = typeof K | typeof K64 | typeof M
+
+const CONNS = M
+const FLOWS = [1, K, K64, M] as const
 /** New connections per sample. */
 const NEW = 1 << 15
 
@@ -32,17 +37,17 @@ const TC_ACT_REDIRECT = 7
 const EMPTY = 'the empty program'
 const NOTHING = 'the wrapper alone'
 const GROW = 'the wrapper with room in front'
-const HASH = {
-  [1 << 10]: 'HASH lookup, 1k entries',
-  [1 << 16]: 'HASH lookup, 64k entries',
-  [1 << 20]: 'HASH lookup, 1M entries',
-} as const
+const HASH: Readonly<Record<Entries, string>> = {
+  [K]: 'HASH lookup, 1k entries',
+  [K64]: 'HASH lookup, 64k entries',
+  [M]: 'HASH lookup, 1M entries',
+}
 const LINE = 'one random line of the table'
 const PAIR = 'HASH insert + delete'
 const TURNOVER = 'HASH insert + delete of an older one, half full'
 
 const flowsText = (flows: number) =>
-  flows >= 1 << 20 ? `${flows >> 20}M` : flows >= 1024 ? `${flows >> 10}k` : `${flows}`
+  flows >= M ? `${flows / M}M` : flows >= K ? `${flows / K}k` : `${flows}`
 
 interface Kind {
   readonly name: string
@@ -159,7 +164,13 @@ class Bench {
   }
 
   /** A runner of which every packet is another flow's first. */
-  sequential(name: string, program: string, stencil: Stencil, count: number, options: NewOptions = {}): Runner {
+  sequential(
+    name: string,
+    program: string,
+    stencil: Stencil,
+    count: number,
+    options: NewOptions = {},
+  ): Runner {
     return {
       name,
       run: () => {
@@ -181,7 +192,7 @@ class Bench {
 
   /** The empty program: a whole run is one packet here. */
   empty(stencil: Stencil): Runner {
-    const repeat = 1 << 20
+    const repeat = M
     return { name: EMPTY, run: () => this.run('run_empty', stencil, repeat).durationNs }
   }
 
@@ -354,9 +365,9 @@ function configure(plane: Plane, family: Family): void {
 function fillHashes(bench: Bench): void {
   const stencil = bench.foreign()
   for (const [program, entries] of [
-    ['fill_1k', 1 << 10],
-    ['fill_64k', 1 << 16],
-    ['fill_1m', 1 << 20],
+    ['fill_1k', K],
+    ['fill_64k', K64],
+    ['fill_1m', M],
   ] as const) {
     bench.map.use(stencil)
     bench.map.sequential(0)
@@ -389,14 +400,14 @@ async function existing(bench: Bench, context: BenchContext, family: Family): Pr
 
       const stencil = bench.stencil(kind, ['ack'])
       const foreign = bench.foreign()
-      const unit = flows <= 1 << 10 ? 1 << 10 : flows
+      const unit = flows === 1 ? K : flows
       const runners = [
         bench.random('wrapper', 'run_nothing', stencil, flows),
         bench.random('path', 'run_path', stencil, flows, kind.reply ? 'FORWARD_OUT' : 'FORWARD_IN'),
         ...(kind.fwd === 'tunnel' ? [bench.random(GROW, 'run_grow', stencil, flows)] : []),
         bench.random(NOTHING, 'run_nothing', foreign, flows),
         bench.random(HASH[unit], HASH_PROGRAMS[unit], foreign, Math.max(flows, 1)),
-        ...(unit === 1 << 16 ? [bench.random(HASH[1 << 20], 'run_hash_1m', foreign, 1 << 20)] : []),
+        ...(unit === K64 ? [bench.random(HASH[M], 'run_hash_1m', foreign, M)] : []),
         ...(family === 4 ? [bench.random(LINE, 'run_line', foreign, flows)] : []),
         bench.empty(foreign),
       ]
@@ -433,28 +444,28 @@ async function existing(bench: Bench, context: BenchContext, family: Family): Pr
   }
 }
 
-const HASH_PROGRAMS = {
-  [1 << 10]: 'run_hash_1k',
-  [1 << 16]: 'run_hash_64k',
-  [1 << 20]: 'run_hash_1m',
-} as const
+const HASH_PROGRAMS: Readonly<Record<Entries, string>> = {
+  [K]: 'run_hash_1k',
+  [K64]: 'run_hash_64k',
+  [M]: 'run_hash_1m',
+}
 
 function ratiosOf(kind: Kind, hook: Hook, flows: number, samples: Samples, net: readonly number[]): Ratio[] {
   const [few, many, million] = kind.budgets
-  const limit = hook === 'tc' ? undefined : flows <= 1 << 10 ? few : flows === 1 << 16 ? many : million
+  const limit = hook === 'tc' ? undefined : flows <= K ? few : flows === K64 ? many : million
   const ratios =
-    flows <= 1 << 10
-      ? [ratioTo(samples, net, HASH[1 << 10], limit)]
-      : flows === 1 << 16
-        ? [ratioTo(samples, net, HASH[1 << 20], limit), ratioTo(samples, net, HASH[1 << 16])]
-        : [ratioTo(samples, net, HASH[1 << 20], limit)]
-  if (kind.family === 4 && flows >= 1 << 16) ratios.push(ratioTo(samples, net, LINE))
+    flows <= K
+      ? [ratioTo(samples, net, HASH[K], limit)]
+      : flows === K64
+        ? [ratioTo(samples, net, HASH[M], limit), ratioTo(samples, net, HASH[K64])]
+        : [ratioTo(samples, net, HASH[M], limit)]
+  if (kind.family === 4 && flows >= K64) ratios.push(ratioTo(samples, net, LINE))
   return ratios
 }
 
 async function foreignTraffic(bench: Bench, context: BenchContext): Promise<Row> {
   const foreign = bench.foreign()
-  const flows = 1 << 10
+  const flows = K
   context.progress(`${bench.hook}: foreign traffic`)
   const samples = await interleave(
     [
@@ -568,7 +579,11 @@ async function opening(bench: Bench, context: BenchContext, numbers: Numbers): P
   const full = await interleave(
     [
       // The sweeper may be at the same bucket: then XDP leaves the packet to tc.
-      bench.sequential('path', 'run_path', stencil, NEW, { verdict: 'FORWARD_NEW', take, tolerated: NEW / 1000 }),
+      bench.sequential('path', 'run_path', stencil, NEW, {
+        verdict: 'FORWARD_NEW',
+        take,
+        tolerated: NEW / 1000,
+      }),
       bench.sequential(NOTHING, 'run_nothing', foreign, NEW, { take }),
       bench.sequential(PAIR, 'run_pair', foreign, NEW, { take }),
     ],

@@ -72,7 +72,14 @@ export class Plane implements Disposable {
     return Plane.up(road.netns('balancer'), options)
   }
 
-  addService({ family = 4, vip: number, fwd, scheduler = 'rr', dests = 1, weight }: ServiceOptions): ServiceKey {
+  addService({
+    family = 4,
+    vip: number,
+    fwd,
+    scheduler = 'rr',
+    dests = 1,
+    weight,
+  }: ServiceOptions): ServiceKey {
     const key: ServiceKey = {
       kind: 'address',
       protocol: 'tcp',

@@ -44,7 +44,9 @@ export function textTable(section: Section): string {
       .join('  ')
       .trimEnd()
   const rule = widths.map((width) => '─'.repeat(width)).join('  ')
-  return [section.title, '', draw(lines[0]!), rule, ...lines.slice(1).map(draw), '', ...section.notes].join('\n')
+  return [section.title, '', draw(lines[0]!), rule, ...lines.slice(1).map(draw), '', ...section.notes].join(
+    '\n',
+  )
 }
 
 function markdownTable(section: Section): string {

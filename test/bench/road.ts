@@ -4,9 +4,10 @@
  * two veth pairs. Addresses of clients and servers belong to nobody: neighbours are
  * permanent, so no packet but the measured ones is ever on it.
  */
+import { setTimeout } from 'node:timers/promises'
 import { guard, release, removeLeftovers, removeNamespaces, uniquePrefix } from '../../src/testing/janitor.js'
 import { runCommand } from '../../src/testing/process.js'
-import { ifindexOf } from '../../src/libbpf/index.js'
+import { ifindexOf, listInterfaces } from '../../src/libbpf/index.js'
 
 export type Family = 4 | 6
 export type Place = 'sender' | 'balancer' | 'sink'
@@ -81,6 +82,24 @@ export class Road implements AsyncDisposable {
 
   async exec(place: Place, line: readonly string[], input = ''): Promise<string> {
     return (await runCommand(['nsenter', `--net=${this.netns(place)}`, ...line], { input })).stdout
+  }
+
+  /**
+   * Removes it and waits until the kernel has done with the balancer. Its devices go
+   * last, after conntrack has forgotten what it saw there.
+   */
+  async takeDown(): Promise<void> {
+    removeNamespaces([`${this.#prefix}balancer`])
+    const deadline = Date.now() + 30_000
+    while (this.#hasCable()) {
+      if (Date.now() > deadline) throw new Error('the namespace of the balancer does not go away')
+      await setTimeout(2)
+    }
+    await this[Symbol.asyncDispose]()
+  }
+
+  #hasCable(): boolean {
+    return listInterfaces(this.netns('sender')).some(({ name }) => name === 'eth0')
   }
 
   removeNow(): void {

@@ -19,12 +19,12 @@ struct flow_key {
 };
 
 /* Small values, so that a lookup costs as little as a hash map can ask. */
-#define FLOW_HASH(name, entries)                         \
-	struct {                                         \
-		__uint(type, BPF_MAP_TYPE_HASH);         \
-		__uint(max_entries, entries);            \
-		__type(key, struct flow_key);            \
-		__type(value, __u64);                    \
+#define FLOW_HASH(name, entries)                 \
+	struct {                                 \
+		__uint(type, BPF_MAP_TYPE_HASH); \
+		__uint(max_entries, entries);    \
+		__type(key, struct flow_key);    \
+		__type(value, __u64);            \
 	} name SEC(".maps")
 
 FLOW_HASH(hash_1k, 1 << 10);
@@ -62,31 +62,31 @@ static __noinline int do_grow(ctx_t *ctx, struct bench *b)
 	return 0;
 }
 
-#define HASH_CANDIDATES(name)                                           \
-	static __noinline int lookup_##name(ctx_t *ctx, struct bench *b) \
-	{                                                               \
-		struct flow_key key;                                    \
-		__u64 *value;                                           \
-                                                                        \
-		if (!flow_key_of(ctx, &key))                            \
-			return 0;                                       \
-		value = bpf_map_lookup_elem(&name, &key);               \
-		if (value)                                              \
-			b->read = *value;                               \
-		else                                                    \
-			b->misses++;                                    \
-		return 0;                                               \
-	}                                                               \
-	static __noinline int fill_##name(ctx_t *ctx, struct bench *b)  \
-	{                                                               \
-		struct flow_key key;                                    \
-		__u64 value = 1;                                        \
-                                                                        \
-		if (!flow_key_of(ctx, &key))                            \
-			return 0;                                       \
+#define HASH_CANDIDATES(name)                                              \
+	static __noinline int lookup_##name(ctx_t *ctx, struct bench *b)   \
+	{                                                                  \
+		struct flow_key key;                                       \
+		__u64 *value;                                              \
+                                                                           \
+		if (!flow_key_of(ctx, &key))                               \
+			return 0;                                          \
+		value = bpf_map_lookup_elem(&name, &key);                  \
+		if (value)                                                 \
+			b->read = *value;                                  \
+		else                                                       \
+			b->misses++;                                       \
+		return 0;                                                  \
+	}                                                                  \
+	static __noinline int fill_##name(ctx_t *ctx, struct bench *b)     \
+	{                                                                  \
+		struct flow_key key;                                       \
+		__u64 value = 1;                                           \
+                                                                           \
+		if (!flow_key_of(ctx, &key))                               \
+			return 0;                                          \
 		if (bpf_map_update_elem(&name, &key, &value, BPF_NOEXIST)) \
-			b->misses++;                                    \
-		return 0;                                               \
+			b->misses++;                                       \
+		return 0;                                                  \
 	}
 
 HASH_CANDIDATES(hash_1k)
@@ -100,7 +100,8 @@ static __noinline int insert_and_delete(ctx_t *ctx, struct bench *b)
 
 	if (!flow_key_of(ctx, &key))
 		return 0;
-	if (bpf_map_update_elem(&hash_pairs, &key, &value, BPF_NOEXIST) || bpf_map_delete_elem(&hash_pairs, &key))
+	if (bpf_map_update_elem(&hash_pairs, &key, &value, BPF_NOEXIST) ||
+	    bpf_map_delete_elem(&hash_pairs, &key))
 		b->misses++;
 	return 0;
 }
@@ -145,27 +146,27 @@ static __always_inline int path(ctx_t *ctx, struct bench *b)
 	return DATA_PATH(ctx);
 }
 
-#define CANDIDATE(name, candidate)                                             \
-	SEC(HOOK)                                                              \
-	int name(ctx_t *ctx)                                                   \
-	{                                                                      \
-		struct bench *b = bench_get();                                 \
-		int i, action = -1;                                            \
-		__u32 flow, length;                                            \
-                                                                               \
-		if (!b)                                                        \
-			return -1;                                             \
-		for (i = 0; i < LOOP; i++) {                                   \
-			if (!flow_make(ctx, b, &flow))                         \
-				return -1;                                     \
-			action = candidate(ctx, b);                            \
-			if (b->keep)                                           \
-				break;                                         \
-			length = ctx_length(ctx);                              \
+#define CANDIDATE(name, candidate)                                                    \
+	SEC(HOOK)                                                                     \
+	int name(ctx_t *ctx)                                                          \
+	{                                                                             \
+		struct bench *b = bench_get();                                        \
+		int i, action = -1;                                                   \
+		__u32 flow, length;                                                   \
+                                                                                      \
+		if (!b)                                                               \
+			return -1;                                                    \
+		for (i = 0; i < LOOP; i++) {                                          \
+			if (!flow_make(ctx, b, &flow))                                \
+				return -1;                                            \
+			action = candidate(ctx, b);                                   \
+			if (b->keep)                                                  \
+				break;                                                \
+			length = ctx_length(ctx);                                     \
 			if (length != b->length && ctx_grow(ctx, b->length - length)) \
-				return -1;                                     \
-		}                                                              \
-		return action;                                                 \
+				return -1;                                            \
+		}                                                                     \
+		return action;                                                        \
 	}
 
 CANDIDATE(run_path, path)

@@ -2,7 +2,7 @@
 /* Packets of many flows, made from one frame: its headers are restored, then the
  * client's address and port become those of the next flow and the checksums follow.
  *
- * Needs net/packet.h and ctx_t. Twin: ../bench-map.ts writes and reads struct bench.
+ * Needs net/packet.h and ctx_t. Twin of struct bench: ../bench-map.ts
  */
 #ifndef BENCH_FLOWS_H
 #define BENCH_FLOWS_H
@@ -22,6 +22,7 @@ struct bench {
 	__u32 misses; /* what a table should have had and had not */
 	__u32 read; /* what a candidate read, so that it is not optimised away */
 	__u32 ifindex; /* where the generator sends */
+	__u32 next; /* and where send_on does */
 };
 
 struct {
