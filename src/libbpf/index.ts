@@ -72,6 +72,7 @@ export {
   listInterfaces,
   netnsInode,
   openNetns,
+  getSysctl,
   setSysctl,
   sourceAddressFor,
   type Interface,

@@ -143,12 +143,23 @@ export function isBroadcastAddress(address: string, netns?: Netns): boolean {
   })
 }
 
+function sysctlPath(name: string): string {
+  return `/proc/sys/${name.replace(/[./]/g, (sign) => (sign === '.' ? '/' : '.'))}`
+}
+
+/** Reads a sysctl of a namespace; undefined when there is none of that name. */
+export function getSysctl(name: string, netns?: Netns): string | undefined {
+  const result = inNetns(netns, (scope) => native().sysctlGet(sysctlPath(name), scope))
+  if (isFailure(result) && result.stage === undefined && result.errno === constants.errno.ENOENT)
+    return undefined
+  return unwrap(result, () => ({ operation: `read the sysctl ${name}` }))
+}
+
 /**
  * Sets a sysctl of a namespace by its name with dots, `net.ipv4.ip_forward`. Dots
  * in a device's name are written as slashes, as sysctl(8) has it.
  */
 export function setSysctl(name: string, value: string | number, netns?: Netns): void {
-  const path = `/proc/sys/${name.replace(/[./]/g, (sign) => (sign === '.' ? '/' : '.'))}`
-  const result = inNetns(netns, (scope) => native().sysctlSet(path, String(value), scope))
+  const result = inNetns(netns, (scope) => native().sysctlSet(sysctlPath(name), String(value), scope))
   unwrap(result, () => ({ operation: `set the sysctl ${name}`, needs: ['CAP_NET_ADMIN'] }))
 }

@@ -10,6 +10,7 @@
 import { randomInt } from 'node:crypto'
 import {
   ABI_FINGERPRINT_U64,
+  DEVICE_F_ACCEPT_LOCAL,
   DEVICE_F_ATTACHED,
   DEVICE_F_XDP_TX,
   HOOK_TC_INGRESS,
@@ -42,6 +43,7 @@ import {
   kernel,
   listInterfaces,
   queryXdp,
+  getSysctl,
   setSysctl,
   storeU64,
   TcFilter,
@@ -341,6 +343,12 @@ export class Lifecycle {
     }
   }
 
+  /** Whether the stack takes IPv4 packets from own addresses on a device. */
+  #acceptsLocal({ name }: Interface): boolean {
+    const scopes = ['all', name.replace(/\./g, '/')]
+    return scopes.some((scope) => getSysctl(`net.ipv4.conf.${scope}.accept_local`, this.#home.netns) === '1')
+  }
+
   /** Our pinned links by name; those whose device is gone are cleared away. */
   #links(): Set<string> {
     const home = this.#home
@@ -412,7 +420,13 @@ export class Lifecycle {
       table.slice(ifindex, at.device.mac, 6).set(macBytes(device.mac))
       const native = table.u8(ifindex, at.device.xdp) === XDP_ATTACHED_NATIVE
       const isOurs = plan.some((target) => target.device === device)
-      table.setU8(ifindex, at.device.flags, (native ? DEVICE_F_XDP_TX : 0) | (isOurs ? DEVICE_F_ATTACHED : 0))
+      table.setU8(
+        ifindex,
+        at.device.flags,
+        (native ? DEVICE_F_XDP_TX : 0) |
+          (isOurs ? DEVICE_F_ATTACHED : 0) |
+          (this.#acceptsLocal(device) ? DEVICE_F_ACCEPT_LOCAL : 0),
+      )
     }
   }
 

@@ -286,8 +286,6 @@ export class Registry {
     }
     const isNew = index === top
     const sum = isNew ? ZERO_SUM : this.#sums.of(index)
-    const sameObject =
-      revived !== undefined && dests.u32(index, at.dest.serviceEpoch) === services.u32(i, at.service.epoch)
     refs[0] = index
     refs[1] = spec.weight
     refs.set(old, 2)
@@ -309,7 +307,9 @@ export class Registry {
       } else {
         this.#cached().trash.delete(this.#trashKeyOf(index))
       }
-      if (!sameObject) writeSum(dests, index, at.dest.zero, sum)
+      // A revived dest goes on counting, under a new service too: the kernel zeroes it to its
+      // estimator's last look, which is as good as not at all within two seconds of traffic.
+      if (revived === undefined) writeSum(dests, index, at.dest.zero, sum)
       this.#writeDest(index, spec)
       dests.setU32(index, at.dest.service, i)
       dests.setU32(index, at.dest.serviceEpoch, services.u32(i, at.service.epoch))

@@ -211,12 +211,33 @@ Napi::Value SysctlSet(const Napi::CallbackInfo &info) {
   return Run(info.Env(), ParseScope(info[2]), task);
 }
 
+// sysctlGet(path, scope) -> text, without the line end.
+Napi::Value SysctlGet(const Napi::CallbackInfo &info) {
+  auto task = std::make_shared<Task>();
+  auto text = std::make_shared<std::string>();
+  std::string path = StringOr(info[0]);
+  task->work = [=] {
+    int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return -errno;
+    char buffer[256];
+    ssize_t bytes = read(fd, buffer, sizeof(buffer));
+    int rc = bytes < 0 ? -errno : 0;
+    close(fd);
+    while (bytes > 0 && buffer[bytes - 1] == '\n') bytes--;
+    if (bytes > 0) text->assign(buffer, static_cast<size_t>(bytes));
+    return rc;
+  };
+  task->result = [text](Napi::Env env) -> Napi::Value { return Napi::String::New(env, *text); };
+  return Run(info.Env(), ParseScope(info[1]), task);
+}
+
 }  // namespace
 
 void InitNet(Napi::Env env, Napi::Object exports) {
   exports.Set("listInterfaces", Napi::Function::New<ListInterfaces>(env));
   exports.Set("ifindexOf", Napi::Function::New<IfindexOf>(env));
   exports.Set("sourceAddress", Napi::Function::New<SourceAddress>(env));
+  exports.Set("sysctlGet", Napi::Function::New<SysctlGet>(env));
   exports.Set("sysctlSet", Napi::Function::New<SysctlSet>(env));
 }
 
