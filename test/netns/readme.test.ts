@@ -1,19 +1,20 @@
 // SPDX-License-Identifier: MIT
-/** README.md keeps its word: its quick start, as a reader would paste it. */
+/** README.md keeps its word: what it tells readers to paste works. */
 import { readFile } from 'node:fs/promises'
 import { expect, it } from 'vitest'
 import { runCommand } from '../../src/testing/process.js'
 import { packageFile } from '../../src/util/package.js'
 
-/** The shell blocks below a heading. */
-async function blocksBelow(heading: string): Promise<string[]> {
+/** The blocks of a language below a heading. */
+async function blocksBelow(heading: string, language: 'sh' | 'ts'): Promise<string[]> {
   const readme = await readFile(packageFile('README.md'), 'utf8')
   const section = readme.split(/^## /m).find((text) => text.startsWith(`${heading}\n`)) ?? ''
-  return [...section.matchAll(/^```sh\n(.*?)^```/gms)].map((match) => match[1] as string)
+  const blocks = section.matchAll(/^```(\w+)\n(.*?)^```/gms)
+  return [...blocks].filter((block) => block[1] === language).map((block) => block[2] as string)
 }
 
 it('balances a curl over three servers by the quick start alone', async () => {
-  const [build, ...others] = (await blocksBelow('Quick start')).join('').split('\n')
+  const [build, ...others] = (await blocksBelow('Quick start', 'sh')).join('').split('\n')
   expect(build).toBe('make')
 
   // Names like `client` may be taken here: a place of our own for them. The server is
@@ -45,4 +46,11 @@ it('balances a curl over three servers by the quick start alone', async () => {
     ...[11, 12, 13].map((n) => `  -> 203.0.113.${n}:8080            Masq    1      0          2`),
     '',
   ])
+})
+
+it('shows a test that is run with ours', async () => {
+  const [shown] = await blocksBelow('As a library, and in tests', 'ts')
+
+  const example = await readFile(packageFile('test', 'netns', 'example.test.ts'), 'utf8')
+  expect(example.split('\n').slice(2).join('\n')).toBe(shown)
 })
