@@ -47,14 +47,17 @@ enum parsed {
 };
 
 /* Ports and what the state machine needs. A header that is cut off is the
- * scheduler's to refuse (spec: 5.1), so it is only noted here.
+ * scheduler's to refuse (spec: 5.1), so it is only noted here. Padding completes
+ * no header: the stack takes it off before IPVS looks.
  */
 static __always_inline enum parsed parse_transport(struct packet *p, void *l4, void *data_end)
 {
+	__u32 room = p->l3 + p->len - p->l4;
+
 	if (p->protocol == IPPROTO_TCP) {
 		struct tcphdr *th = l4;
 
-		if (l4 + sizeof(*th) > data_end)
+		if (l4 + sizeof(*th) > data_end || room < sizeof(*th))
 			goto cut;
 		p->ports = *(__u32 *)l4;
 		p->tcp_flags = ((__u8 *)l4)[13];
@@ -64,7 +67,7 @@ static __always_inline enum parsed parse_transport(struct packet *p, void *l4, v
 	if (p->protocol == IPPROTO_UDP) {
 		struct udphdr *uh = l4;
 
-		if (l4 + sizeof(*uh) > data_end)
+		if (l4 + sizeof(*uh) > data_end || room < sizeof(*uh))
 			goto cut;
 		p->ports = *(__u32 *)l4;
 		p->zero_check = uh->check == 0;
@@ -74,10 +77,28 @@ static __always_inline enum parsed parse_transport(struct packet *p, void *l4, v
 	return PARSED_PROTOCOL;
 cut:
 	p->short_header = 1;
-	if (l4 + 4 > data_end)
+	if (l4 + 4 > data_end || room < 4)
 		return PARSED_BROKEN;
 	p->ports = *(__u32 *)l4;
 	return PARSED_OK;
+}
+
+/* Whether the header sums up, options included. */
+static __always_inline int ip4_is_right(const struct iphdr *iph, void *data_end)
+{
+	const __u32 *words = (const void *)iph;
+	__u64 sum = 0;
+	int i;
+
+#pragma unroll
+	for (i = 0; i < 15; i++) {
+		if (i >= iph->ihl)
+			break;
+		if ((void *)(words + i + 1) > data_end)
+			return 0;
+		sum += words[i];
+	}
+	return csum_fold(sum) == 0xffff;
 }
 
 /* `simple`: refuse options with PARSED_HEADERS, so that all offsets are constant. */
@@ -100,6 +121,8 @@ static __always_inline enum parsed parse_ip4(struct packet *p, const int simple,
 			return PARSED_BROKEN;
 	} else if (simple) {
 		return PARSED_HEADERS;
+	} else if (!ip4_is_right(iph, data_end)) {
+		return PARSED_BROKEN;
 	}
 	p->family = 4;
 	p->protocol = iph->protocol;

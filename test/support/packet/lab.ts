@@ -36,7 +36,7 @@ export const ADDRESSES = {
     client: '192.0.2.9',
     vip: '10.0.0.1',
     vip2: '10.0.0.2',
-    /** In the filter, but no address of the director. */
+    /** Routed elsewhere: a service may have it, but it is no address of the director. */
     remoteVip: '10.0.0.9',
     real: '10.1.0.7',
     real2: '10.1.0.8',
@@ -250,6 +250,7 @@ export class Lab implements Disposable {
       ...[ADDRESSES[4], ADDRESSES[6]].flatMap((a, i) => [
         `addr add ${a.vip}/${i === 0 ? 32 : 128} dev lo`,
         `addr add ${a.vip2}/${i === 0 ? 32 : 128} dev lo`,
+        `route add ${a.remoteVip}/${i === 0 ? 32 : 128} via ${a.real}`,
         neighbour(a.real, realMac(7), 'back'),
         neighbour(a.real2, realMac(8), 'back'),
         neighbour(a.thin, thinRealMac(7), 'thin'),

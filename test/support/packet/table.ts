@@ -124,6 +124,8 @@ export function compareFrames(
 /** tc leaves the old ethertype too; the packet tells what it should be. */
 function withType(frame: Uint8Array): Uint8Array {
   const fixed = frame.slice()
+  const type = (frame[12]! << 8) | frame[13]!
+  if (type !== 0x0800 && type !== 0x86dd) return fixed
   fixed.set(frame[14]! >> 4 === 6 ? [0x86, 0xdd] : [0x08, 0x00], 12)
   return fixed
 }
