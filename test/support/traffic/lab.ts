@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: MIT
+/**
+ * A world whose director runs xlvs, set up with the two programs as a user would.
+ */
+import { setTimeout } from 'node:timers/promises'
+import { KernelDatapath } from '../../../src/index.js'
+import {
+  createWorld,
+  type ExecOptions,
+  type ExecResult,
+  type Family,
+  type LayoutOptions,
+  type Server,
+  type World,
+} from '../../../src/testing/index.js'
+import { packageFile } from '../../../src/util/package.js'
+import {
+  balanced,
+  endpoint,
+  METHODS,
+  otherFamily,
+  PORTS,
+  type Balanced,
+  type Count,
+  type Method,
+} from './plan.js'
+
+/** `tc`: with every offload on. `xdp`: XDP in the driver of the veths, tc behind it. */
+export const HOOKS = ['tc', 'xdp'] as const
+export type Hook = (typeof HOOKS)[number]
+
+export interface LabOptions extends LayoutOptions {
+  readonly methods?: readonly Method[]
+}
+
+/** One line of `ipvsadm -Ln --stats --exact`, without the name. */
+export interface ListedStats {
+  readonly conns: number
+  readonly in: Count
+  readonly out: Count
+}
+
+/** One line of `ipvsadm -Lnc`. */
+export interface ListedConn {
+  readonly protocol: string
+  readonly state: string
+  readonly source: string
+  readonly virtual: string
+  readonly destination: string
+}
+
+export class Lab implements AsyncDisposable {
+  readonly world: World
+  readonly hook: Hook
+  readonly services: readonly Balanced[]
+  /** The director's data plane as the library sees it: for looking often. */
+  readonly datapath: KernelDatapath
+
+  private constructor(world: World, hook: Hook, services: readonly Balanced[]) {
+    this.world = world
+    this.hook = hook
+    this.services = services
+    this.datapath = KernelDatapath.open({ netns: `/run/netns/${world.director.netns}`, load: 'never' })
+  }
+
+  /** Namespaces, real servers that answer, and xlvs loaded; no services yet. */
+  static async create(hook: Hook, options: LabOptions = {}): Promise<Lab> {
+    const world = await createWorld(options)
+    try {
+      const services = balanced((f, n) => world.vip(f, n), world.families, options.methods ?? METHODS)
+      await Promise.all(world.servers.map((server) => prepare(server, services)))
+      const lab = new Lab(world, hook, services)
+      if (hook === 'xdp') await world.xdpReady()
+      await lab.xlvs('up', '--xdp', hook === 'xdp' ? 'native' : 'off')
+      return lab
+    } catch (error) {
+      await world[Symbol.asyncDispose]()
+      throw error
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    try {
+      this.datapath.down()
+      this.datapath[Symbol.dispose]()
+    } finally {
+      await this.world[Symbol.asyncDispose]()
+    }
+  }
+
+  service(family: Family, method: Method, protocol: Balanced['protocol']): Balanced {
+    const found = this.services.find(
+      (service) => service.family === family && service.method === method && service.protocol === protocol,
+    )
+    if (found === undefined) throw new RangeError(`this lab has no ${protocol} over ${method}`)
+    return found
+  }
+
+  /** `ipvsadm …` in the director. */
+  ipvsadm(words: readonly string[], options: ExecOptions = {}): Promise<ExecResult> {
+    return this.world.director.exec(packageFile('build', 'bin', 'ipvsadm'), words, options)
+  }
+
+  /** `xlvs …` in the director; returns what it printed. */
+  async xlvs(...words: string[]): Promise<string> {
+    return (await this.world.director.exec(packageFile('build', 'bin', 'xlvs'), words)).stdout
+  }
+
+  /** Adds services with all real servers, by one `ipvsadm -R`. */
+  async configure(services: readonly Balanced[], scheduler = 'rr'): Promise<void> {
+    const rules = services.flatMap((service) => [
+      `-A ${serviceWords(service)} -s ${scheduler}`,
+      ...this.world.servers.map((server) => `-a ${serviceWords(service)} ${destWords(service, server)}`),
+    ])
+    await this.ipvsadm(['-R'], { input: `${rules.join('\n')}\n` })
+  }
+
+  /** What `ipvsadm -Ln --stats --exact` says of a service, and of each of its dests. */
+  async listedStats(service: Balanced): Promise<{ service: ListedStats; dests: Map<string, ListedStats> }> {
+    const words = serviceWords(service).split(' ')
+    const { stdout } = await this.ipvsadm(['-L', '-n', '--stats', '--exact', ...words])
+    const rows = stdout.split('\n').slice(2) // Below the headings.
+    const parsed = rows
+      .filter((row) => row !== '')
+      .map((row) => {
+        const [kind = '', name = '', ...numbers] = row.trim().split(/\s+/)
+        const [conns, inPackets, outPackets, inBytes, outBytes] = numbers.map(Number)
+        if (outBytes === undefined) throw new RangeError(`not a line of counters: ${row}`)
+        const stats = {
+          conns: conns as number,
+          in: { packets: inPackets as number, bytes: inBytes as number },
+          out: { packets: outPackets as number, bytes: outBytes },
+        }
+        return { kind, name, stats }
+      })
+    const [own, ...others] = parsed
+    if (own === undefined) throw new RangeError(`not listed: ${stdout}`)
+    return { service: own.stats, dests: new Map(others.map(({ name, stats }) => [name, stats])) }
+  }
+
+  /** What `ipvsadm -Lnc` says of connections to a service. */
+  async listedConns(service: Balanced): Promise<ListedConn[]> {
+    const { stdout } = await this.ipvsadm(['-L', '-n', '-c'])
+    return stdout
+      .split('\n')
+      .slice(2)
+      .map((row) => row.trim().split(/\s+/))
+      .map(([protocol = '', , state = '', source = '', virtual = '', destination = '']) => {
+        return { protocol, state, source, virtual, destination }
+      })
+      .filter(
+        ({ protocol, virtual }) =>
+          protocol === service.protocol.toUpperCase() && virtual === endpoint(service.address, service.port),
+      )
+  }
+
+  /** How often a hook gave one of these verdicts, by `xlvs stats`' source. */
+  verdicts(hook: 'xdp' | 'tc_ingress', ...reasons: readonly string[]): number {
+    return this.datapath
+      .reasons()
+      .filter((entry) => entry.hook === hook && reasons.includes(entry.reason))
+      .reduce((sum, { count }) => sum + Number(count), 0)
+  }
+
+  /** Packets that a hook forwarded, both directions. */
+  forwarded(hook: 'xdp' | 'tc_ingress'): number {
+    return this.verdicts(hook, 'FORWARD_IN', 'FORWARD_NEW', 'FORWARD_OUT')
+  }
+}
+
+/** `-t 10.0.0.1:80` */
+export function serviceWords({ protocol, address, port }: Balanced): string {
+  return `${protocol === 'tcp' ? '-t' : '-u'} ${endpoint(address, port)}`
+}
+
+/** The real server of a service as ipvsadm lists it. */
+export function destEndpoint(service: Balanced, server: Server): string {
+  const family = service.method === 'tun-other' ? otherFamily(service.family) : service.family
+  const port = service.method === 'masq' ? PORTS[service.protocol].masq : service.port
+  return endpoint(server.address(family), port)
+}
+
+/** `-r 10.2.0.11:8080 -m` */
+export function destWords(service: Balanced, server: Server): string {
+  const option = { masq: '-m', dr: '-g', tun: '-i', 'tun-other': '-i' }[service.method]
+  return `-r ${destEndpoint(service, server)} ${option}`
+}
+
+/** Real servers listen on their own addresses and on the virtual ones. */
+async function prepare(server: Server, services: readonly Balanced[]): Promise<void> {
+  const virtual = services.filter(({ method }) => method !== 'masq').map(({ address }) => address)
+  for (const address of new Set(virtual)) await server.acceptVirtual(address)
+  if (services.some(({ method }) => method.startsWith('tun'))) await server.decapsulate()
+  for (const port of Object.values(PORTS.tcp)) await server.http({ port })
+  for (const port of Object.values(PORTS.udp)) await server.udp({ port })
+}
+
+/** Looks until `look` finds something; a time-out fails with what it saw last. */
+export async function eventually<T>(
+  what: string,
+  look: () => Promise<T | undefined> | T | undefined,
+  timeoutMs = 8_000,
+): Promise<T> {
+  for (const deadline = Date.now() + timeoutMs; ; await setTimeout(5)) {
+    const found = await look()
+    if (found !== undefined) return found
+    if (Date.now() > deadline) throw new Error(`${what}: not within ${timeoutMs} ms`)
+  }
+}
