@@ -66,6 +66,8 @@ static __always_inline enum reason xmit_check(ctx_t *ctx, const __u8 family,
 		return CTX_IS_XDP ? DEFER_HOP : ANSWER_HOST_UNREACHABLE;
 	if (p->ttl <= 1)
 		return CTX_IS_XDP ? DEFER_TTL : ANSWER_TTL;
+	if (way->fwd == FWD_TUNNEL && (__s32)way->mtu < (dest->family == 4 ? 68 : 1280))
+		return CTX_IS_XDP ? DEFER_TOO_BIG : DROP_TUNNEL_MTU;
 	if (CTX_IS_XDP) {
 		if (segment > way->mtu)
 			return DEFER_TOO_BIG;
@@ -75,8 +77,6 @@ static __always_inline enum reason xmit_check(ctx_t *ctx, const __u8 family,
 			return DEFER_CHECKSUM;
 		return p->short_header ? DEFER_HEADERS : REASON_NONE;
 	}
-	if (way->fwd == FWD_TUNNEL && (__s32)way->mtu < (dest->family == 4 ? 68 : 1280))
-		return DROP_TUNNEL_MTU;
 	if (likely(segment <= way->mtu))
 		return REASON_NONE;
 	if (p->df && !(way->fwd == FWD_TUNNEL && family == 4 && !READ_ONCE(cfg->pmtu_disc)))

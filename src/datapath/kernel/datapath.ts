@@ -75,6 +75,8 @@ export interface ReasonCount {
   readonly count: bigint
 }
 
+const DEVICES_FRESH_MS = 50
+
 /**
  * How long an answer of the routing table is good for, while many dests are added. A
  * route that changes later is no reason to look again either: up() does.
@@ -84,6 +86,7 @@ const ROUTE_CACHE_MS = 5000
 export class KernelDatapath implements Datapath {
   readonly #home: Home
   readonly #lifecycle: Lifecycle
+  #devicesAt = -Infinity
   readonly #load: 'auto' | 'never'
   #open: { readonly tables: Tables; readonly registry: Registry; sweepNow?: BpfProgram } | undefined
   #depth = 0
@@ -204,6 +207,7 @@ export class KernelDatapath implements Datapath {
         this.#autoload()
       }
       this.#loaded().registry.addService(spec)
+      this.#refreshDevices()
     })
   }
 
@@ -467,6 +471,17 @@ export class KernelDatapath implements Datapath {
   #autoload(): void {
     if (this.#load === 'never') return
     this.up()
+  }
+
+  /**
+   * Devices as they are when a service is added: no process need run to notice a new
+   * address or a sysctl. Not for each of ten thousand in a row.
+   */
+  #refreshDevices(): void {
+    const now = performance.now()
+    if (now - this.#devicesAt < DEVICES_FRESH_MS) return
+    this.#devicesAt = now
+    this.#lifecycle.refreshDevices(this.#loaded().tables.table('devices'))
   }
 
   #forget(): void {

@@ -413,18 +413,29 @@ export class Lifecycle {
       this.#attachTc(device, programs.tc, links, way)
       if (device.ifindex < table.length && !stays) table.setU8(device.ifindex, at.device.xdp, code)
     }
-    // Whom XDP may send to, and with which source address.
+    const ours = new Set(plan.map(({ device }) => device.ifindex))
+    this.refreshDevices(table, interfaces, (ifindex) => ours.has(ifindex))
+  }
+
+  /**
+   * Writes what programs must know of devices: their addresses, whom XDP may send to,
+   * where the stack takes packets from own addresses (accept_local).
+   */
+  refreshDevices(
+    table: Table,
+    interfaces: readonly Interface[] = listInterfaces(this.#home.netns),
+    isOurs = (ifindex: number) => (table.u8(ifindex, at.device.flags) & DEVICE_F_ATTACHED) !== 0,
+  ): void {
     for (const device of interfaces) {
       const { ifindex } = device
       if (ifindex >= Math.min(table.length, MAX_DEVICES)) continue
       table.slice(ifindex, at.device.mac, 6).set(macBytes(device.mac))
       const native = table.u8(ifindex, at.device.xdp) === XDP_ATTACHED_NATIVE
-      const isOurs = plan.some((target) => target.device === device)
       table.setU8(
         ifindex,
         at.device.flags,
         (native ? DEVICE_F_XDP_TX : 0) |
-          (isOurs ? DEVICE_F_ATTACHED : 0) |
+          (isOurs(ifindex) ? DEVICE_F_ATTACHED : 0) |
           (this.#acceptsLocal(device) ? DEVICE_F_ACCEPT_LOCAL : 0),
       )
     }
