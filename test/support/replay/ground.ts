@@ -20,7 +20,14 @@ import {
 const SCHEDULERS = ['rr', 'wrr', 'lc', 'wlc']
 
 /** Sysctls with an effect today. */
-const SYSCTLS = ['conn_reuse_mode', 'expire_nodest_conn', 'pmtu_disc', 'snat_reroute']
+const SYSCTLS = [
+  'conn_reuse_mode',
+  'expire_nodest_conn',
+  'pmtu_disc',
+  'snat_reroute',
+  'sloppy_tcp',
+  'secure_tcp',
+]
 
 /** What a recording needs, reduced to what the rules ask for. */
 interface Uses {
@@ -50,7 +57,6 @@ const RULES: readonly Rule[] = [
   { reason: 'persistence', applies: mentions(/^ipvsadm -[AE] .* -p\b/) },
   { reason: 'firewall marks', applies: mentions(/^ipvsadm -[AEae] -f\b/) },
   { reason: 'one-packet scheduling', applies: mentions(/^ipvsadm -[AE] .* -o\b/) },
-  { reason: 'thresholds as a topic of their own', applies: mentions(/^ipvsadm -[ae] .* -x\b/) },
   {
     reason: `schedulers other than ${SCHEDULERS.join(', ')}`,
     applies: (uses) =>
@@ -73,7 +79,7 @@ const RULES: readonly Rule[] = [
   { reason: 'connection synchronisation', applies: mentions(/--start-daemon|\bbackup_only\b/) },
   {
     reason: 'defence against floods',
-    applies: mentions(/\b(drop_entry|drop_packet|am_droprate|secure_tcp)\b/),
+    applies: mentions(/\b(drop_entry|drop_packet|am_droprate)\b/),
   },
   { reason: 'application helpers', applies: mentions(/^modprobe ip_vs_ftp/) },
   { reason: 'netfilter and its connection tracking next to IPVS', applies: mentions(/^nft /) },
@@ -92,16 +98,12 @@ const LATER: Readonly<Record<string, string>> = {
   // Its stack has the tunnel modules that kernel IPVS brings; without them the code of the error is another.
   'tun-ipip-arrives-at-director': 'answered by the stack alone, which differs between kernels',
   'hairpin-client-is-real-server': 'real servers that are clients',
-  'edge-client-port-20-udp': 'odd packets (client port 20)',
   'edge-dest-no-neighbour6': 'odd routes',
-  'edge-dest-no-route6': 'odd routes',
-  'edge-forward-mark-local-table': 'odd addresses',
   'edge-odd-addresses': 'odd addresses',
-  'edge-vip-not-local': 'odd addresses',
 }
 
 /** Recordings that match although their topic comes later. */
-const EARLY: readonly string[] = []
+const EARLY: readonly string[] = ['edge-bad-ip6-headers', 'stats-nat', 'stats-v6-nat']
 
 /** A recording that waits, and for what. */
 export interface Deferred {
