@@ -10,7 +10,6 @@ const FAMILIES = [4, 6] as const
 const toReal = (n = 7) => eth({ to: realMac(n), from: BACK_MAC })
 const toClient = () => eth({ to: CLIENT_MAC, from: DIRECTOR_MAC })
 const fromReal = (n = 7) => eth({ to: BACK_MAC, from: realMac(n) })
-const back = { device: 'back' } as const
 
 const header = (family: 4 | 6) => (family === 4 ? 20 : 40)
 
@@ -51,7 +50,6 @@ packetCases(
         given: dns,
         before: [ask],
         packet: fromReal().ip(a.real, a.client).udp(5353, 40000).data('answer'),
-        from: back,
         verdict: 'REDIRECT',
         reason: 'FORWARD_OUT',
         out: toClient().ip(a.vip, a.client, { ttl: 63 }).udp(53, 40000).data('answer'),
@@ -72,7 +70,6 @@ packetCases(
         given: web,
         before: [syn],
         packet: fromReal().ip(a.real, a.client).tcp(8080, 40000, { flags: 'SA' }),
-        from: back,
         verdict: 'REDIRECT',
         reason: 'FORWARD_OUT',
         out: toClient().ip(a.vip, a.client, { ttl: 63 }).tcp(80, 40000, { flags: 'SA' }),
@@ -156,7 +153,6 @@ packetCases(
         given: [...dns, service('udp', a.vip2, 53, 'rr', [masq(a.real2, 5353)])],
         before: [ask, eth().ip(a.client, a.vip2).udp(40000, 53).data('other')],
         packet: fromReal().ip(a.real, a.client).udp(5353, 40000).data('answer'),
-        from: back,
         verdict: 'REDIRECT',
         reason: 'FORWARD_OUT',
         out: toClient().ip(a.vip, a.client, { ttl: 63 }).udp(53, 40000).data('answer'),
@@ -171,7 +167,6 @@ packetCases(
         ],
         before: [ask, eth().ip(a.client, a.vip2).udp(40000, 53).data('newer')],
         packet: fromReal().ip(a.real, a.client).udp(5353, 40000).data('answer'),
-        from: back,
         verdict: 'REDIRECT',
         reason: 'FORWARD_OUT',
         out: toClient().ip(a.vip2, a.client, { ttl: 63 }).udp(53, 40000).data('answer'),
@@ -182,7 +177,6 @@ packetCases(
         name: `IPv${family}: a reply of a connection that nobody opened is foreign`,
         given: dns,
         packet: fromReal().ip(a.real, a.client).udp(5353, 40000).data('answer'),
-        from: back,
         verdict: 'PASS',
         reason: 'PASS_NOT_OURS',
         connections: 0,
@@ -210,7 +204,6 @@ packetCases('masquerading, what one family has alone', [
       .ipv4(ADDRESSES[4].real, ADDRESSES[4].client)
       .udp(5353, 40000, { checksum: 0 })
       .data(1001),
-    from: back,
     verdict: 'REDIRECT',
     reason: 'FORWARD_OUT',
     xdp: 'DEFER_CHECKSUM',

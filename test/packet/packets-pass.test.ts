@@ -5,7 +5,6 @@ import { ADDRESSES, BACK_MAC, masq, realMac, route, service, type Lab } from '..
 import { packetCases, type PacketCase } from '../support/packet/table.js'
 
 const FAMILIES = [4, 6] as const
-const back = { device: 'back' } as const
 
 /** Both hooks let it go, each for the same reason. */
 const passes = (
@@ -58,7 +57,7 @@ packetCases(
         eth({ to: BACK_MAC, from: realMac(7) })
           .ip(a.real, a.stranger)
           .tcp(8080, 40000),
-        { from: back, before: [syn] },
+        { before: [syn] },
       ),
       passes(
         `${name}: another port of the virtual address`,
@@ -122,7 +121,7 @@ packetCases(
         eth({ to: BACK_MAC, from: realMac(7) })
           .ip(a.real, a.client, { ttl: 1 })
           .tcp(8080, 40000, { flags: 'SA' }),
-        { from: back, before: [syn] },
+        { before: [syn] },
       ),
       passes(
         `${name}: a reply too big for its way`,
@@ -132,7 +131,7 @@ packetCases(
           .ip(a.real, a.client)
           .tcp(8080, 40000, { flags: 'A' })
           .data(1600),
-        { from: back, before: [syn] },
+        { before: [syn] },
       ),
       passes(`${name}: a packet of a family without services`, 'PASS_DISABLED', [], syn),
       passes(
@@ -206,7 +205,7 @@ packetCases('left to the stack, what one family or hook has alone', [
     eth({ to: BACK_MAC, from: realMac(7) })
       .ipv4(a4.vip, a4.client)
       .tcp(80, 40000, { flags: 'SA' }),
-    { from: back, before: [eth().ipv4(a4.client, a4.vip).tcp(40000, 80)], connections: 1 },
+    { before: [eth().ipv4(a4.client, a4.vip).tcp(40000, 80)], connections: 1 },
   ),
   {
     name: 'IPv6: the reply of a directly routed dest passes through and counts, by tc',
@@ -215,7 +214,6 @@ packetCases('left to the stack, what one family or hook has alone', [
     packet: eth({ to: BACK_MAC, from: realMac(7) })
       .ipv6(a6.vip, a6.client)
       .tcp(80, 40000, { flags: 'SA' }),
-    from: back,
     verdict: 'PASS',
     reason: 'PASS_REPLY_UNTOUCHED',
     xdp: 'DEFER_DEVICE',

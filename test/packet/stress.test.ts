@@ -23,7 +23,7 @@ const CONFIGURATIONS: readonly Configuration[] = [
     name: 'four clients in one bucket, with long stays in every window',
     buckets: table(1, 4),
     clients: 4,
-    linger: 8,
+    linger: 4,
     changeDests: true,
   },
   {

@@ -8,10 +8,12 @@
  */
 import {
   ABI_FINGERPRINT_U64,
+  DEVICE_F_XDP_TX,
   HOOK_TC_INGRESS,
   HOOK_XDP,
   MAX_REASONS,
   reasonNames,
+  XDP_ATTACHED_NATIVE,
 } from '../../src/abi/generated.js'
 import { PROTO_TCP, PROTO_UDP } from '../../src/abi/generated.js'
 import { readClock, tickRate } from '../../src/datapath/kernel/clock.js'
@@ -93,11 +95,13 @@ export class Plane implements Disposable {
   }
 
   /** Tells the programs the devices' addresses, and that XDP may send to them. */
-  learnDevices(flags: number): void {
+  learnDevices(): void {
     const devices = this.table('devices')
     for (const { ifindex, mac } of listInterfaces(this.netns.path)) {
       devices.slice(ifindex, at.device.mac, 6).set(mac.split(':').map((byte) => Number.parseInt(byte, 16)))
-      devices.setU8(ifindex, at.device.flags, flags)
+      devices.setU8(ifindex, at.device.flags, DEVICE_F_XDP_TX)
+      // As if XDP were attached natively; who writes the flags anew goes by this.
+      devices.setU8(ifindex, at.device.xdp, XDP_ATTACHED_NATIVE)
     }
   }
 

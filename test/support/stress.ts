@@ -143,7 +143,7 @@ export async function stress(netns: Netns, options: StressOptions): Promise<Stre
       cfg_reals: REALS,
     },
   })
-  plane.learnDevices(2 | 1)
+  plane.learnDevices()
   configure(plane)
   runSyscall(plane, 'sweep_start', 0)
 

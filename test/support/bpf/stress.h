@@ -65,16 +65,27 @@ static __always_inline void stress_count(__u32 event)
 		fetch_add(count, 1);
 }
 
-static long stress_wait(__u32 round, void *unused)
-{
-	return 0;
-}
+#define STRESS_BUFFER 65536
+
+/* Copied onto itself to pass the time: a callback would take more stack than 6.1 has. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u8[STRESS_BUFFER]);
+} stress_buffer SEC(".maps");
 
 static __noinline int stress_event(__u32 event)
 {
+	__u32 zero = 0;
+	__u8 *buffer;
+
 	stress_count(event);
-	if (cfg_linger && !(bpf_get_prandom_u32() & (cfg_linger - 1)))
-		bpf_loop(bpf_get_prandom_u32() & 4095, stress_wait, NULL, 0);
+	if (cfg_linger && !(bpf_get_prandom_u32() & (cfg_linger - 1))) {
+		buffer = bpf_map_lookup_elem(&stress_buffer, &zero);
+		if (buffer)
+			bpf_probe_read_kernel(buffer, bpf_get_prandom_u32() & (STRESS_BUFFER - 1), buffer);
+	}
 	return 0;
 }
 

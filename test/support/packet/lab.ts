@@ -80,6 +80,7 @@ export interface Ran {
 }
 
 export interface RunOptions {
+  /** Where it comes in; absent: the device whose address it is sent to, or `front`. */
   readonly device?: Device
   /** Segments that a device will cut, as GRO makes them. */
   readonly gso?: { readonly size: number; readonly segments: number }
@@ -111,7 +112,7 @@ export class Lab implements Disposable {
     const index = (name: Device) => ifindexOf(name, this.netns.path)
     this.#ifindex = { front: index('front'), back: index('back'), thin: index('thin') }
     // XDP may send to every device, as if all were attached natively.
-    this.plane.learnDevices(1)
+    this.plane.learnDevices()
   }
 
   ifindex(device: Device): number {
@@ -119,9 +120,9 @@ export class Lab implements Disposable {
   }
 
   /** One packet through one hook. */
-  run(hook: Hook, frame: Frame | Uint8Array, { device = 'front', gso }: RunOptions = {}): Ran {
+  run(hook: Hook, frame: Frame | Uint8Array, { device, gso }: RunOptions = {}): Ran {
     const dataIn = frame instanceof Uint8Array ? frame : frame.bytes()
-    const ifindex = this.#ifindex[device]
+    const ifindex = this.#ifindex[device ?? deviceOf(dataIn)]
     const netns = this.netns.path
     const result =
       hook === 'xdp'
@@ -307,6 +308,12 @@ export const route = (address: string, port: number, more: Partial<DestSpec> = {
   dest('route', address, port, more)
 export const tunnel = (address: string, port: number, more: Partial<DestSpec> = {}) =>
   dest('tunnel', address, port, more)
+
+function deviceOf(frame: Uint8Array): Device {
+  const to = Buffer.from(frame.subarray(0, 6)).toString('hex')
+  if (to === BACK_MAC.replaceAll(':', '')) return 'back'
+  return to === THIN_MAC.replaceAll(':', '') ? 'thin' : 'front'
+}
 
 function countersOf({ conns, inPackets, outPackets, inBytes, outBytes }: Counters): Counters {
   return { conns, inPackets, outPackets, inBytes, outBytes }

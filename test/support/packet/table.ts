@@ -32,6 +32,10 @@ export interface PacketCase {
   readonly out?: Frame
   /** What is added to the counters of the first dest and of everything. */
   readonly counts?: Partial<Record<keyof Counters, number>>
+  /** The first dest is not the one that the packet goes to. */
+  readonly skipDestCounts?: boolean
+  /** XDP may end an expired connection before it leaves the packet: tc would do the same. */
+  readonly leavesTraces?: boolean
   /** The connection afterwards: state and whether it counts as active. */
   readonly state?: readonly [state: string, active: boolean]
   /** How many connections there are afterwards. */
@@ -81,7 +85,7 @@ function play(lab: Lab, hook: Hook, packetCase: PacketCase): void {
     expect(describeFrame(first.frame)).toBe(describeFrame(input))
     expect(Buffer.from(first.frame).equals(input)).toBe(true)
     expect(added(lab.plane.reasons('xdp'), xdpBefore)).toEqual({ [xdp]: 1 })
-    expect(lab.traces()).toEqual(traces)
+    if (packetCase.leavesTraces !== true) expect(lab.traces()).toEqual(traces)
     ran = lab.run('tc', first.frame, from)
   } else {
     ran = lab.run(hook, input, from)
@@ -95,7 +99,7 @@ function play(lab: Lab, hook: Hook, packetCase: PacketCase): void {
 
   const expected = { conns: 0, inPackets: 0, outPackets: 0, inBytes: 0, outBytes: 0, ...counts }
   expect(difference(lab.totals(), countersBefore.total)).toEqual(expected)
-  if (firstService !== undefined && countersBefore.dest !== undefined) {
+  if (firstService !== undefined && countersBefore.dest !== undefined && packetCase.skipDestCounts !== true) {
     const now = lab.destCounters(firstService.key)
     if (now !== undefined) expect(difference(now, countersBefore.dest)).toEqual(expected)
   }
