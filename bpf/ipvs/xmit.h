@@ -94,6 +94,16 @@ static __always_inline __u8 tunnel_tos(__u8 tos)
 	return (tos & ECN_MASK) == ECN_CE ? (tos & ~ECN_MASK) | ECN_ECT0 : tos;
 }
 
+static __always_inline int xmit_encap(ctx_t *ctx, const __u8 outer_family, const struct packet *p,
+				      const void *outer, int cut)
+{
+#if !CTX_IS_XDP
+	if (unlikely(cut))
+		return ctx_encap_cut(outer_family, outer);
+#endif
+	return ctx_encap(ctx, outer_family, p, outer);
+}
+
 /* IP in IP: ipip, 6in4, 4in6, 6in6. The inner packet has lost its hop already. */
 static __always_inline int xmit_tunnel(ctx_t *ctx, const __u8 family, const struct packet *p,
 				       const struct dest *dest, int cut)
@@ -121,7 +131,7 @@ static __always_inline int xmit_tunnel(ctx_t *ctx, const __u8 family, const stru
 		__builtin_memcpy(&outer.saddr, dest->tun_source, 4);
 		__builtin_memcpy(&outer.daddr, dest->addr, 4);
 		outer.check = ~csum_ip4(&outer);
-		return ctx_encap(ctx, 4, p, &outer, cut);
+		return xmit_encap(ctx, 4, p, &outer, cut);
 	} else {
 		struct ipv6hdr outer = {
 			.version = 6,
@@ -135,7 +145,7 @@ static __always_inline int xmit_tunnel(ctx_t *ctx, const __u8 family, const stru
 		outer.flow_lbl[0] = tos << 4;
 		__builtin_memcpy(&outer.saddr, dest->tun_source, 16);
 		__builtin_memcpy(&outer.daddr, dest->addr, 16);
-		return ctx_encap(ctx, 6, p, &outer, cut);
+		return xmit_encap(ctx, 6, p, &outer, cut);
 	}
 }
 
@@ -176,7 +186,7 @@ static __always_inline int xmit_packet(ctx_t *ctx, const __u8 family, const stru
 		return -1;
 #if !CTX_IS_XDP
 	if (unlikely(way->cut))
-		return ctx_send_cut(ctx, outer, hop, way->fwd == FWD_TUNNEL);
+		return ctx_send_cut(ctx, outer, p, hop, way->fwd == FWD_TUNNEL);
 #endif
 	return ctx_send(ctx, outer, hop);
 }

@@ -26,19 +26,6 @@ struct {
 	__type(value, struct frag_buffer);
 } frag_buffer SEC(".maps");
 
-struct frag {
-	ctx_t *ctx;
-	const struct hop *hop;
-	__u32 family;
-	__u32 header; /* bytes of the IP header, and of the fragment header for IPv6 */
-	__u32 total; /* bytes of payload */
-	__u32 piece; /* bytes of it in each fragment but the last */
-	__u32 id;
-	__u8 protocol; /* IPv6: what the fragment header names */
-	__u8 failed;
-	__u16 pad;
-};
-
 struct ip6_frag {
 	__u8 next;
 	__u8 reserved;
@@ -46,20 +33,66 @@ struct ip6_frag {
 	__be32 id;
 };
 
-static __always_inline int frag_headers(struct frag *frag, __u32 offset, __u32 bytes, int more)
-{
-	void *data = (void *)(long)frag->ctx->data, *data_end = (void *)(long)frag->ctx->data_end;
-	struct ethhdr *eth = data;
-	struct ip6_frag *fh;
-	struct ipv6hdr *ip6;
-	struct iphdr *iph;
-	__u16 field;
-	__u64 change;
+/* The headers that every piece begins with, as they are changed from piece to piece. */
+union frag_headers {
+	struct iphdr v4;
+	struct {
+		struct ipv6hdr ip;
+		struct ip6_frag frag;
+	} v6;
+};
 
+/* Outer header of a tunnel packet that is to be cut, from xmit_tunnel to here. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, union frag_headers);
+} frag_outer SEC(".maps");
+
+struct frag {
+	ctx_t *ctx;
+	const struct hop *hop;
+	__u32 family;
+	__u32 header; /* bytes of the headers, IPv4 options included */
+	__u32 total; /* bytes of payload */
+	__u32 piece; /* bytes of it in each fragment but the last */
+	__u32 failed;
+	union frag_headers headers;
+};
+
+/* Keeps the outer header for ctx_send_cut. It is not put in front of the packet: the
+ * kernel makes no packet shorter that it knows to be encapsulated.
+ */
+static __always_inline int ctx_encap_cut(const __u8 family, const void *outer)
+{
+	__u32 zero = 0;
+	union frag_headers *kept = bpf_map_lookup_elem(&frag_outer, &zero);
+
+	if (!kept)
+		return -1;
+	if (family == 4)
+		__builtin_memcpy(&kept->v4, outer, sizeof(kept->v4));
+	else
+		__builtin_memcpy(&kept->v6.ip, outer, sizeof(kept->v6.ip));
+	return 0;
+}
+
+static __always_inline int frag_write_headers(struct frag *frag, __u32 offset, __u32 bytes,
+					      int more)
+{
+	struct ethhdr eth;
+	__u64 change;
+	__u16 field;
+
+	__builtin_memcpy(eth.h_dest, frag->hop->dmac, ETH_ALEN);
+	__builtin_memcpy(eth.h_source, frag->hop->smac, ETH_ALEN);
+	eth.h_proto = bpf_htons(frag->family == 4 ? ETH_P_IP : ETH_P_IPV6);
+	if (bpf_skb_store_bytes(frag->ctx, 0, &eth, sizeof(eth), 0))
+		return -1;
 	if (frag->family == 4) {
-		iph = data + ETH_HLEN;
-		if ((void *)(iph + 1) > data_end)
-			return -1;
+		struct iphdr *iph = &frag->headers.v4;
+
 		field = bpf_htons(offset >> 3 | (more ? IP_MF : 0));
 		change = csum_change(iph->frag_off, field);
 		iph->frag_off = field;
@@ -67,23 +100,12 @@ static __always_inline int frag_headers(struct frag *frag, __u32 offset, __u32 b
 		change += csum_change(iph->tot_len, field);
 		iph->tot_len = field;
 		iph->check = csum_apply(iph->check, change);
-		eth->h_proto = bpf_htons(ETH_P_IP);
-	} else {
-		ip6 = data + ETH_HLEN;
-		fh = (void *)(ip6 + 1);
-		if ((void *)(fh + 1) > data_end)
-			return -1;
-		ip6->payload_len = bpf_htons(sizeof(*fh) + bytes);
-		ip6->nexthdr = IPPROTO_FRAGMENT;
-		fh->next = frag->protocol;
-		fh->reserved = 0;
-		fh->offset = bpf_htons(offset | !!more);
-		fh->id = frag->id;
-		eth->h_proto = bpf_htons(ETH_P_IPV6);
+		return bpf_skb_store_bytes(frag->ctx, ETH_HLEN, iph, sizeof(*iph), 0);
 	}
-	__builtin_memcpy(eth->h_dest, frag->hop->dmac, ETH_ALEN);
-	__builtin_memcpy(eth->h_source, frag->hop->smac, ETH_ALEN);
-	return 0;
+	frag->headers.v6.ip.payload_len = bpf_htons(sizeof(struct ip6_frag) + bytes);
+	frag->headers.v6.frag.offset = bpf_htons(offset | !!more);
+	return bpf_skb_store_bytes(frag->ctx, ETH_HLEN, &frag->headers.v6, sizeof(frag->headers.v6),
+				   0);
 }
 
 static long frag_step(__u32 round, struct frag *frag)
@@ -100,7 +122,7 @@ static long frag_step(__u32 round, struct frag *frag)
 		bytes = frag->piece;
 	frag->failed = 1;
 	if (bpf_skb_change_tail(frag->ctx, start + bytes, 0) ||
-	    frag_headers(frag, offset, bytes, more))
+	    frag_write_headers(frag, offset, bytes, more))
 		return 1;
 	offset &= FRAG_BUFFER - 1;
 	bytes -= 1;
@@ -114,52 +136,49 @@ static long frag_step(__u32 round, struct frag *frag)
 	return !more;
 }
 
-/* Sends the packet in pieces. `tunnel`: the kernel makes no packet shorter than where
- * it believes the transport header to be, which is within the inner packet; a last
- * piece that would be, gets some of the ones before it. A packet whose checksum is still to be filled in by
- * the device cannot be cut here: the sum would be taken over one piece.
+/* Sends the packet in pieces; the payload of a tunnel packet is the whole of it. A
+ * packet whose checksum is still to be filled in by the device cannot be cut here:
+ * the sum would be taken over one piece.
  */
-static __noinline int ctx_send_cut(ctx_t *ctx, __u32 family, const struct hop *hop, int tunnel)
+static __noinline int ctx_send_cut(ctx_t *ctx, __u32 family, const struct packet *p,
+				   const struct hop *hop, int tunnel)
 {
-	void *data = (void *)(long)ctx->data, *data_end = (void *)(long)ctx->data_end;
 	struct frag frag = { .ctx = ctx, .hop = hop, .family = family };
+	union frag_headers *outer;
 	struct frag_buffer *buffer;
-	__u32 zero = 0, last;
+	__u32 zero = 0, from, last;
 
-	if (!hop)
+	if (!hop || !p)
 		return -1;
 	buffer = bpf_map_lookup_elem(&frag_buffer, &zero);
-	if (!buffer || ctx->gso_size)
+	outer = bpf_map_lookup_elem(&frag_outer, &zero);
+	if (!buffer || !outer || ctx->gso_size)
 		return -1;
-	if (family == 4) {
-		struct iphdr *iph = data + ETH_HLEN;
-
-		if ((void *)(iph + 1) > data_end)
-			return -1;
-		frag.header = iph->ihl * 4;
-		frag.total = bpf_ntohs(iph->tot_len) - frag.header;
-		frag.piece = (hop->mtu - frag.header) & ~7;
-		last = ETH_HLEN + frag.header;
+	if (tunnel) {
+		frag.headers = *outer;
+		frag.header = family == 4 ? sizeof(struct iphdr) : sizeof(frag.headers.v6);
+		if (family == 6) {
+			frag.headers.v6.frag.next = frag.headers.v6.ip.nexthdr;
+			frag.headers.v6.frag.reserved = 0;
+			frag.headers.v6.frag.id = bpf_get_prandom_u32();
+			frag.headers.v6.ip.nexthdr = IPPROTO_FRAGMENT;
+		}
+		from = p->l3;
 	} else {
-		struct ipv6hdr *ip6 = data + ETH_HLEN;
-
-		if ((void *)(ip6 + 1) > data_end)
+		if (bpf_skb_load_bytes(ctx, p->l3, &frag.headers.v4, sizeof(struct iphdr)))
 			return -1;
-		frag.header = sizeof(*ip6) + sizeof(struct ip6_frag);
-		frag.total = bpf_ntohs(ip6->payload_len);
-		frag.piece = (hop->mtu - frag.header) & ~7;
-		frag.protocol = ip6->nexthdr;
-		frag.id = bpf_get_prandom_u32();
-		last = ETH_HLEN + sizeof(*ip6);
+		frag.header = p->l4 - p->l3;
+		from = p->l4;
 	}
-	if (hop->mtu < 68 || !frag.piece || !frag.total || frag.total > FRAG_BUFFER - 1)
+	frag.total = p->l3 + p->len - from;
+	frag.piece = (hop->mtu - frag.header) & ~7;
+	if (hop->mtu < 68 || frag.header > hop->mtu - 8 || !frag.total ||
+	    frag.total > FRAG_BUFFER - 1)
 		return -1;
-	if (tunnel && frag.piece > 48 && frag.total % frag.piece < 24)
-		frag.piece -= 24;
-	zero = frag.total - 1;
-	opaque(zero);
-	zero &= FRAG_BUFFER - 1;
-	if (bpf_skb_load_bytes(ctx, last, buffer->bytes, zero + 1))
+	last = frag.total - 1;
+	opaque(last);
+	last &= FRAG_BUFFER - 1;
+	if (bpf_skb_load_bytes(ctx, from, buffer->bytes, last + 1))
 		return -1;
 	bpf_loop(FRAG_BUFFER / 8, frag_step, &frag, 0);
 	return frag.failed ? -1 : TC_ACT_SHOT; /* all of it has left in clones */

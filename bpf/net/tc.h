@@ -220,17 +220,14 @@ static __always_inline int ctx_nat(ctx_t *ctx, const __u8 family, const struct p
 	return bpf_l4_csum_replace(ctx, check_at, old_port, port, flags | 2);
 }
 
-/* `cut`: the packet will be fragmented. The kernel changes the length of no packet
- * that it knows to be encapsulated (-ENOTSUPP), so it is not told then.
- */
 static __always_inline int ctx_encap(ctx_t *ctx, const __u8 outer_family, const struct packet *p,
-				     const void *outer, int cut)
+				     const void *outer)
 {
 	const int bytes = outer_family == 4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr);
 	__u64 flags =
 		outer_family == 4 ? BPF_F_ADJ_ROOM_ENCAP_L3_IPV4 : BPF_F_ADJ_ROOM_ENCAP_L3_IPV6;
 
-	if (bpf_skb_adjust_room(ctx, bytes, BPF_ADJ_ROOM_MAC, cut ? 0 : flags))
+	if (bpf_skb_adjust_room(ctx, bytes, BPF_ADJ_ROOM_MAC, flags))
 		return -1;
 	return bpf_skb_store_bytes(ctx, ETH_HLEN, outer, bytes, BPF_F_INVALIDATE_HASH);
 }

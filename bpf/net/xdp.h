@@ -116,7 +116,7 @@ static __always_inline int ctx_nat(ctx_t *ctx, const __u8 family, const struct p
 
 /* Puts `outer` (20 or 40 bytes) in front of the packet. */
 static __always_inline int ctx_encap(ctx_t *ctx, const __u8 outer_family, const struct packet *p,
-				     const void *outer, int cut)
+				     const void *outer)
 {
 	const int bytes = outer_family == 4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr);
 	void *data, *data_end;
