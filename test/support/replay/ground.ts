@@ -97,6 +97,8 @@ const RULES: readonly Rule[] = [
 const LATER: Readonly<Record<string, string>> = {
   // Its stack has the tunnel modules that kernel IPVS brings; without them the code of the error is another.
   'tun-ipip-arrives-at-director': 'answered by the stack alone, which differs between kernels',
+  // docs/differences.md: forwarding, and so bpf_fib_lookup, obeys only an MTU that is locked.
+  'mtu-tun-below-minimum': 'an MTU set on a route without lock',
   'hairpin-client-is-real-server': 'real servers that are clients',
   'edge-dest-no-neighbour6': 'odd routes',
   'edge-odd-addresses': 'odd addresses',
