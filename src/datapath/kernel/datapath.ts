@@ -398,21 +398,33 @@ export class KernelDatapath implements Datapath {
 
   /** Lets the clock of connections jump; only for a plane that was loaded with `testClock`. */
   advanceClock(seconds: number): void {
+    if (!(Number.isFinite(seconds) && seconds >= 0)) {
+      throw new Failure('INVALID_ARGUMENT', `the clock goes forward only, not by ${seconds} s`)
+    }
     this.locked(() => {
-      const { config } = this.#loaded().tables
-      const { hz, testClock } = settingsOf(config)
-      if (!testClock) {
-        throw new Failure('NOT_SUPPORTED', 'the clock of this data plane is the real one', {
-          hint: 'load it with xlvs up --test-clock',
-        })
-      }
-      if (!(Number.isFinite(seconds) && seconds >= 0)) {
-        throw new Failure('INVALID_ARGUMENT', `the clock goes forward only, not by ${seconds} s`)
-      }
-      const skew = config.u32(0, at.config.clockSkew) + Math.round(seconds * hz)
-      config.setU32(0, at.config.clockSkew, skew >>> 0)
+      this.#skewClock(seconds)
       this.sweep()
     })
+  }
+
+  /**
+   * Undoes time that has just passed, as if it had stood still; only with `testClock`.
+   * Going back behind the latest packet of a connection would end that connection.
+   */
+  holdClock(seconds: number): void {
+    this.locked(() => this.#skewClock(-seconds))
+  }
+
+  #skewClock(seconds: number): void {
+    const { config } = this.#loaded().tables
+    const { hz, testClock } = settingsOf(config)
+    if (!testClock) {
+      throw new Failure('NOT_SUPPORTED', 'the clock of this data plane is the real one', {
+        hint: 'load it with xlvs up --test-clock',
+      })
+    }
+    const skew = config.u32(0, at.config.clockSkew) + Math.round(seconds * hz)
+    config.setU32(0, at.config.clockSkew, skew >>> 0)
   }
 
   // -- the lock -----------------------------------------------------------------

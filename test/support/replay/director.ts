@@ -34,6 +34,8 @@ export interface Director {
    * something other than the balancer is to do something meanwhile.
    */
   wait(seconds: number, really: boolean): Promise<number>
+  /** Lets the last seconds not count, where the clock allows it. */
+  hold?(seconds: number): void
   /** Takes down what this director set up, except what vanishes with the namespace. */
   close(): Promise<void>
 }
@@ -185,6 +187,7 @@ export function xlvs(options: XlvsOptions): DirectorKind {
           datapath.advanceClock(seconds)
           return (performance.now() - before) / 1000
         },
+        ...(options.realTime ? {} : { hold: (seconds: number) => datapath.holdClock(seconds) }),
         close() {
           datapath.down()
           datapath[Symbol.dispose]()

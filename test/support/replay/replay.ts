@@ -64,9 +64,13 @@ export async function stageScenario(
   }
 }
 
+/** A held clock stays so much ahead of the packet that was last, in seconds: some jiffies. */
+const STAMP_MARGIN_S = 0.02
+
 class Player {
   /** Seconds that passed on the director's clock besides the recorded waits. */
   #late = 0
+  #mark = performance.now()
 
   constructor(
     readonly recording: PacketRecording,
@@ -88,6 +92,7 @@ class Player {
       )
     }
     await this.lab.wire.take(0)
+    this.#lap()
     for (const [index, step] of this.recording.steps.entries()) {
       report(index + 1, describeStep(step), await this.#step(step))
     }
@@ -121,10 +126,9 @@ class Player {
   }
 
   async #step(step: Step): Promise<Difference[]> {
-    const began = performance.now()
     if ('show' in step) {
       const differences = await this.#show(step)
-      this.#late += (performance.now() - began) / 1000
+      this.#late += this.#lap()
       return differences
     }
     const { wire } = this.lab
@@ -134,43 +138,56 @@ class Player {
       limit: this.patience.limit,
     }
     const differences: Difference[] = []
-    let waited = 0
     if ('frame' in step) await wire.send(step.in, step.frame, expectation)
     else if ('packet' in step) await wire.send('director', step.packet, expectation)
     else if ('socket' in step) await wire.socket(step.socket, step.from, step.to, step.payload, expectation)
     else {
       if ('do' in step) differences.push(...(await this.#command(step.do, step)))
       else {
-        const before = performance.now()
-        const excess = await this.director.wait(step.wait, step.out.length > 0)
-        waited = (performance.now() - before) / 1000 - excess
+        this.#late += this.#lap()
+        this.#late += await this.director.wait(step.wait, step.out.length > 0)
+        this.#lap()
       }
       await wire.expect(expectation)
       // In the recordings a connect ends with the first wait, after its second SYN.
       if ('wait' in step) await wire.giveUp()
     }
-    const conns = await this.#conns(step, () => this.#late + (performance.now() - began) / 1000 - waited)
+    const conns = await this.#conns(step)
+    this.#late += this.#lap()
     const { frames, received } = await wire.take(
       step.out.length > 0 ? this.patience.grace : this.patience.silence,
     )
-    this.#late += (performance.now() - began) / 1000 - waited
-    return [
-      ...differences,
+    differences.push(
       ...compareFrames(step.out, frames),
       ...compareReceived(step.received ?? [], received),
       ...conns,
-    ]
+    )
+    // By now the packet is dealt with; the rest of the step need not age connections.
+    const rest = this.#lap()
+    const held = this.director.hold === undefined ? 0 : Math.max(0, rest - STAMP_MARGIN_S)
+    if (held > 0) this.director.hold?.(held)
+    this.#late += rest - held
+    return differences
+  }
+
+  /** Seconds since it was asked last. */
+  #lap(): number {
+    const before = this.#mark
+    this.#mark = performance.now()
+    return (this.#mark - before) / 1000
   }
 
   /** A softirq may still be at work when the list is read first. */
-  async #conns(
-    step: { conns: readonly string[]; about?: readonly string[] },
-    late: () => number,
-  ): Promise<Difference[]> {
+  async #conns(step: { conns: readonly string[]; about?: readonly string[] }): Promise<Difference[]> {
     const deadline = performance.now() + this.patience.settle
     for (;;) {
       const listed = await this.director.connections()
-      const differences = compareConns(step.conns, step.about ?? [], listed, late())
+      const differences = compareConns(
+        step.conns,
+        step.about ?? [],
+        listed,
+        this.#late + (performance.now() - this.#mark) / 1000,
+      )
       if (differences.length === 0 || performance.now() > deadline) return differences
       await sleep(20)
     }
