@@ -20,12 +20,12 @@ import {
   type ServiceSpec,
 } from '../../ipvs/service.js'
 import { ZERO_STATS, type Stats } from '../../ipvs/stats.js'
-import { BpfProgram, isBroadcastAddress, sourceAddressFor } from '../../libbpf/index.js'
+import { BpfProgram, isBroadcastAddress, sourceAddressFor, type BpfObject } from '../../libbpf/index.js'
 import { Failure } from '../../util/errors.js'
 import type { Datapath, Timeouts } from '../datapath.js'
 import { readClock } from './clock.js'
 import { countLive, walkConns, type ConnClock } from './conns.js'
-import { explain, type Explanation, type ExplainRequest } from './explain.js'
+import { explain, type ExplainHook, type Explanation, type ExplainRequest } from './explain.js'
 import { Home, isMissing } from './home.js'
 import { at } from './layout.js'
 import {
@@ -83,12 +83,20 @@ const DEVICES_FRESH_MS = 50
  */
 const ROUTE_CACHE_MS = 5000
 
+/** What a loaded plane is used through. */
+interface Opened {
+  readonly tables: Tables
+  readonly registry: Registry
+  readonly twins: Map<ExplainHook, BpfObject>
+  sweepNow?: BpfProgram
+}
+
 export class KernelDatapath implements Datapath {
   readonly #home: Home
   readonly #lifecycle: Lifecycle
   #devicesAt = -Infinity
   readonly #load: 'auto' | 'never'
-  #open: { readonly tables: Tables; readonly registry: Registry; sweepNow?: BpfProgram } | undefined
+  #open: Opened | undefined
   #depth = 0
   #routes = new Map<string, string | null>()
   #routesUntil = 0
@@ -387,8 +395,8 @@ export class KernelDatapath implements Datapath {
    * loaded a second time so that they only tell.
    */
   explain(request: ExplainRequest): Explanation {
-    const { tables, registry } = this.#loaded()
-    return explain(request, { home: this.#home, lifecycle: this.#lifecycle, tables, registry })
+    const { tables, registry, twins } = this.#loaded()
+    return explain(request, { home: this.#home, lifecycle: this.#lifecycle, tables, registry, twins })
   }
 
   /** Ends expired connections now, without waiting for the sweeper; answers how many. */
@@ -460,7 +468,7 @@ export class KernelDatapath implements Datapath {
     const tables = new Tables(this.#home.fs, this.#home.room('maps'))
     try {
       if (isWhole(tables.config)) {
-        this.#open = { tables, registry: new Registry(tables, this.#surroundings(tables)) }
+        this.#open = { tables, registry: new Registry(tables, this.#surroundings(tables)), twins: new Map() }
         return this.#open
       }
     } catch (error) {
@@ -498,6 +506,7 @@ export class KernelDatapath implements Datapath {
 
   #forget(): void {
     this.#open?.sweepNow?.close()
+    for (const twin of this.#open?.twins.values() ?? []) twin.close()
     this.#open?.tables[Symbol.dispose]()
     this.#open = undefined
     this.#routes.clear()

@@ -119,6 +119,8 @@ export interface ExplainContext {
   readonly lifecycle: Lifecycle
   readonly tables: Tables
   readonly registry: Registry
+  /** Twins loaded so far: the verifier takes its time with each. The caller closes them. */
+  readonly twins: Map<ExplainHook, BpfObject>
 }
 
 /** MAC address of whoever sent the packet; nobody looks at it. */
@@ -165,8 +167,10 @@ function explainAt(
   interfaces: readonly Interface[],
   context: ExplainContext,
 ): HookExplanation {
-  using object = loadDryTwin(hook, context)
-  using memory = object.map('explanations').mmap()
+  let object = context.twins.get(hook)
+  if (object === undefined) context.twins.set(hook, (object = loadDryTwin(hook, context)))
+  using memory = object.map('explanations').mmap({ writable: true })
+  new Uint8Array(memory.buffer).fill(0)
   const result = run(hook, object, frame, device, context.home)
   const told = layout.read(new DataView(memory.buffer), 0)
   const trace = told.trace.slice(0, told.steps)

@@ -92,8 +92,8 @@ export interface DeviceStatus {
   readonly why: string | null
 }
 
-/** Maps an object brings that are its own: no other program is to see them. */
-const PRIVATE_MAPS: readonly string[] = ['explanations', 'hop_scratch', 'conn_scratch']
+/** Maps that are an object's own: where it puts things together, and what it tells. */
+const PRIVATE_MAPS = /^explanations$|_scratch$|_buffer$/
 
 /** Marks our filters where tc has no links. */
 const FILTER = { handle: 0x6c76, priority: 0xbff0 } as const
@@ -274,7 +274,7 @@ export class Lifecycle {
       setConstants(object, name, options)
       const fresh: string[] = []
       for (const map of object.maps) {
-        if (map.internal || PRIVATE_MAPS.includes(map.name)) continue
+        if (map.internal || PRIVATE_MAPS.test(map.name)) continue
         const shared = maps.get(map.name) ?? this.#pinned(map.name)
         if (shared !== undefined) {
           maps.set(map.name, shared)
