@@ -106,11 +106,14 @@ export class Lab implements AsyncDisposable {
     return (await this.world.director.exec(packageFile('build', 'bin', 'xlvs'), words)).stdout
   }
 
-  /** Adds services with all real servers, by one `ipvsadm -R`. */
-  async configure(services: readonly Balanced[], scheduler = 'rr'): Promise<void> {
+  /** Adds services, with all real servers unless told with which, by one `ipvsadm -R`. */
+  async configure(
+    services: readonly Balanced[],
+    servers: readonly Server[] = this.world.servers,
+  ): Promise<void> {
     const rules = services.flatMap((service) => [
-      `-A ${serviceWords(service)} -s ${scheduler}`,
-      ...this.world.servers.map((server) => `-a ${serviceWords(service)} ${destWords(service, server)}`),
+      `-A ${serviceWords(service)} -s rr`,
+      ...servers.map((server) => `-a ${serviceWords(service)} ${destWords(service, server)}`),
     ])
     await this.ipvsadm(['-R'], { input: `${rules.join('\n')}\n` })
   }
