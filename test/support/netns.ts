@@ -8,9 +8,14 @@ export class Netns implements Disposable {
   readonly name: string
   readonly path: string
 
-  private constructor(name: string) {
+  private constructor(name: string, path = `/run/netns/${name}`) {
     this.name = name
-    this.path = `/run/netns/${name}`
+    this.path = path
+  }
+
+  /** The one this process is in, made by another, who removes it. */
+  static here(): Netns {
+    return new Netns('', '/proc/self/ns/net')
   }
 
   /** Makes it, with lo up and IPv6 addresses that are usable at once. */
@@ -44,7 +49,7 @@ export class Netns implements Disposable {
   }
 
   removeNow(): void {
-    removeNamespaces([this.name])
+    if (this.name !== '') removeNamespaces([this.name])
   }
 
   [Symbol.dispose](): void {

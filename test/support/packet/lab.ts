@@ -99,14 +99,17 @@ export class Lab implements Disposable {
   readonly netns: Netns
   readonly plane: Plane
   readonly #ifindex: Readonly<Record<Device, number>>
+  readonly #isHome: boolean
 
-  constructor(options: PlaneOptions = {}) {
-    this.netns = Netns.create('lab')
+  /** @param home a namespace that this process is in and that `buildLab` prepared */
+  constructor(options: PlaneOptions = {}, home?: Netns) {
+    this.#isHome = home !== undefined
+    this.netns = home ?? Netns.create('lab')
     try {
-      this.#build()
+      if (!this.#isHome) buildLab(this.netns)
       this.plane = new Plane(this.netns, options)
     } catch (error) {
-      this.netns[Symbol.dispose]()
+      if (!this.#isHome) this.netns[Symbol.dispose]()
       throw error
     }
     const index = (name: Device) => ifindexOf(name, this.netns.path)
@@ -123,13 +126,14 @@ export class Lab implements Disposable {
   run(hook: Hook, frame: Frame | Uint8Array, { device, gso }: RunOptions = {}): Ran {
     const dataIn = frame instanceof Uint8Array ? frame : frame.bytes()
     const ifindex = this.#ifindex[device ?? deviceOf(dataIn)]
-    const netns = this.netns.path
+    // Entering a namespace takes a thread, which takes longer than the packet.
+    const netns = this.#isHome ? undefined : this.netns.path
     const result =
       hook === 'xdp'
         ? this.plane.program('xdp', 'xdp_in').testRun({
             dataIn,
             ctxIn: xdpContext({ length: dataIn.length, ingressIfindex: ifindex }),
-            netns,
+            ...(netns === undefined ? {} : { netns }),
           })
         : this.plane.program('tc', 'tc_ingress').testRun({
             dataIn,
@@ -138,7 +142,7 @@ export class Lab implements Disposable {
               ifindex,
               ...(gso === undefined ? {} : { gsoSize: gso.size, gsoSegments: gso.segments }),
             }),
-            netns,
+            ...(netns === undefined ? {} : { netns }),
           })
     const verdict = VERDICTS[hook][result.retval]
     if (verdict === undefined) throw new Error(`${hook} answers ${result.retval}`)
@@ -222,42 +226,42 @@ export class Lab implements Disposable {
 
   [Symbol.dispose](): void {
     this.plane?.[Symbol.dispose]()
-    this.netns[Symbol.dispose]()
+    if (!this.#isHome) this.netns[Symbol.dispose]()
   }
+}
 
-  #build(): void {
-    const { netns } = this
-    const cable = (name: Device, mac: string, mtu: number) => [
-      `link add ${name} address ${mac} mtu ${mtu} type veth peer name ${name}-far mtu ${mtu}`,
-      `link set ${name} up`,
-      `link set ${name}-far up`,
-    ]
-    const neighbour = (address: string, mac: string, device: Device) =>
-      `neigh add ${address} lladdr ${mac} dev ${device} nud permanent`
-    netns.ip(
-      ...cable('front', DIRECTOR_MAC, 1500),
-      ...cable('back', BACK_MAC, 1500),
-      ...cable('thin', THIN_MAC, THIN_MTU),
-      'addr add 10.2.0.1/24 dev front',
-      'addr add fd02::1/64 dev front nodad',
-      'addr add 10.1.0.1/24 dev back',
-      'addr add fd01::1/64 dev back nodad',
-      'addr add 10.3.0.1/24 dev thin',
-      'addr add fd03::1/64 dev thin nodad',
-      'route add 192.0.2.0/24 via 10.2.0.254',
-      'route add 2001:db8::/64 via fd02::254',
-      neighbour('10.2.0.254', CLIENT_MAC, 'front'),
-      neighbour('fd02::254', CLIENT_MAC, 'front'),
-      ...[ADDRESSES[4], ADDRESSES[6]].flatMap((a, i) => [
-        `addr add ${a.vip}/${i === 0 ? 32 : 128} dev lo`,
-        `addr add ${a.vip2}/${i === 0 ? 32 : 128} dev lo`,
-        `route add ${a.remoteVip}/${i === 0 ? 32 : 128} via ${a.real}`,
-        neighbour(a.real, realMac(7), 'back'),
-        neighbour(a.real2, realMac(8), 'back'),
-        neighbour(a.thin, thinRealMac(7), 'thin'),
-      ]),
-    )
-  }
+/** Devices, addresses, routes and neighbours of the lab. */
+export function buildLab(netns: Netns): void {
+  const cable = (name: Device, mac: string, mtu: number) => [
+    `link add ${name} address ${mac} mtu ${mtu} type veth peer name ${name}-far mtu ${mtu}`,
+    `link set ${name} up`,
+    `link set ${name}-far up`,
+  ]
+  const neighbour = (address: string, mac: string, device: Device) =>
+    `neigh add ${address} lladdr ${mac} dev ${device} nud permanent`
+  netns.ip(
+    ...cable('front', DIRECTOR_MAC, 1500),
+    ...cable('back', BACK_MAC, 1500),
+    ...cable('thin', THIN_MAC, THIN_MTU),
+    'addr add 10.2.0.1/24 dev front',
+    'addr add fd02::1/64 dev front nodad',
+    'addr add 10.1.0.1/24 dev back',
+    'addr add fd01::1/64 dev back nodad',
+    'addr add 10.3.0.1/24 dev thin',
+    'addr add fd03::1/64 dev thin nodad',
+    'route add 192.0.2.0/24 via 10.2.0.254',
+    'route add 2001:db8::/64 via fd02::254',
+    neighbour('10.2.0.254', CLIENT_MAC, 'front'),
+    neighbour('fd02::254', CLIENT_MAC, 'front'),
+    ...[ADDRESSES[4], ADDRESSES[6]].flatMap((a, i) => [
+      `addr add ${a.vip}/${i === 0 ? 32 : 128} dev lo`,
+      `addr add ${a.vip2}/${i === 0 ? 32 : 128} dev lo`,
+      `route add ${a.remoteVip}/${i === 0 ? 32 : 128} via ${a.real}`,
+      neighbour(a.real, realMac(7), 'back'),
+      neighbour(a.real2, realMac(8), 'back'),
+      neighbour(a.thin, thinRealMac(7), 'thin'),
+    ]),
+  )
 }
 
 const DEFAULTS: Readonly<Record<string, number>> = {
