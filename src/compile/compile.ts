@@ -81,15 +81,17 @@ export async function compileAll(folder: string, options: CompileOptions = {}): 
   const clang = options.clang ?? findClang()
   const staging = join(resolve(folder), `.compile-${process.pid}`)
   try {
-    const staged: string[] = []
-    for (const source of await entrySources()) {
-      const object = join(staging, basename(source).replace(/\.bpf\.c$/, '.o'))
-      await compileObject(source, object, { ...options, clang })
-      staged.push(object)
-    }
-    const objects = staged.map((object) => join(folder, basename(object)))
-    for (const [i, object] of staged.entries()) await rename(object, objects[i] as string)
-    return objects
+    const sources = await entrySources()
+    const names = sources.map((source) => basename(source).replace(/\.bpf\.c$/, '.o'))
+    const results = await Promise.allSettled(
+      sources.map((source, i) =>
+        compileObject(source, join(staging, names[i] as string), { ...options, clang }),
+      ),
+    )
+    const failed = results.find((result) => result.status === 'rejected')
+    if (failed !== undefined) throw failed.reason
+    for (const name of names) await rename(join(staging, name), join(folder, name))
+    return names.map((name) => join(folder, name))
   } finally {
     await rm(staging, { recursive: true, force: true })
   }

@@ -60,7 +60,7 @@ describe('xlvs', () => {
 })
 
 describe('xlvs compile', () => {
-  it('compiles every program into a folder', async () => {
+  it('compiles every program into a folder', { timeout: 120_000 }, async () => {
     const out = join(folder, 'objects')
 
     const { status, stdout, stderr } = await xlvs(['compile', '--out', out])
