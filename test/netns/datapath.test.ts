@@ -350,7 +350,7 @@ describe('explain', () => {
     using home = Home.open(netnsPath())
     using tables = new Tables(home.fs, home.room('maps'))
     for (const hook of EXPLAIN_HOOKS) {
-      using object = loadDryTwin(hook, { home, lifecycle: new Lifecycle(home), tables })
+      using object = loadDryTwin(hook, { lifecycle: new Lifecycle(home), tables })
       for (const program of object.programs) {
         const { stdout } = await runCommand(['bpftool', 'prog', 'dump', 'xlated', 'id', String(program.id)])
 

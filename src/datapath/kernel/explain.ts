@@ -150,7 +150,7 @@ export function explain(request: ExplainRequest, context: ExplainContext): Expla
  */
 export function loadDryTwin(
   hook: ExplainHook,
-  { lifecycle, tables }: Omit<ExplainContext, 'registry'>,
+  { lifecycle, tables }: Pick<ExplainContext, 'lifecycle' | 'tables'>,
 ): BpfObject {
   const maps = new Map<string, BpfMap>()
   try {

@@ -38,6 +38,8 @@ import {
   BpfLink,
   BpfMap,
   BpfObject,
+  FEATURES,
+  hasFeature,
   isLoopback,
   isUp,
   kernel,
@@ -142,6 +144,7 @@ export class Lifecycle {
    * @returns what it could not do, in sentences, for a person to read
    */
   up(options: UpOptions, tables: Tables | undefined): string[] {
+    requireKernel()
     const home = this.#home
     const interfaces = listInterfaces(home.netns)
     const named =
@@ -496,6 +499,26 @@ export class Lifecycle {
     }
     return mode === 'native' ? XDP_ATTACHED_NATIVE : XDP_ATTACHED_GENERIC
   }
+}
+
+/** What the programs cannot do without; all of it is in 6.1. */
+const NEEDED = ['helper:redirect_neigh', 'program:syscall', 'helper:timer_init', 'helper:loop'] as const
+
+function requireKernel(): void {
+  const { release, version } = kernel()
+  const [major, minor] = version
+  if (major > 6 || (major === 6 && minor >= 1)) return
+  // Distributions carry features back: what is there counts, not the number.
+  const missing = NEEDED.find((feature) => hasFeature(feature) === false)
+  if (missing === undefined) return
+  const what = missing.replace(/^helper:/, 'bpf_').replace(/^program:/, 'BPF programs of type ')
+  throw new Failure(
+    'KERNEL_TOO_OLD',
+    `Linux ${release} has no ${what}, which Linux ${FEATURES[missing]} brings`,
+    {
+      hint: 'Linux 6.1 or newer is supported',
+    },
+  )
 }
 
 /** What a loaded data plane was made with. */
