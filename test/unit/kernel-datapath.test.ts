@@ -14,6 +14,7 @@ import { serviceKey } from '../../src/ipvs/spec.js'
 describe('room for dest lists', () => {
   const requests = fc.array(fc.record({ count: fc.integer({ min: 1, max: 300 }), free: fc.boolean() }), {
     maxLength: 60,
+    size: 'max',
   })
 
   it('never gives the same entry twice, and gets all of it back', () => {
