@@ -3,7 +3,8 @@
  * A world whose director runs xlvs, set up with the two programs as a user would.
  */
 import { setTimeout } from 'node:timers/promises'
-import { KernelDatapath } from '../../../src/index.js'
+import { KernelDatapath, verdictOf } from '../../../src/index.js'
+import { BpfLink } from '../../../src/libbpf/index.js'
 import {
   createWorld,
   type ExecOptions,
@@ -27,7 +28,8 @@ import {
 
 /** `tc`: with every offload on. `xdp`: XDP in the driver of the veths, tc behind it. */
 export const HOOKS = ['tc', 'xdp'] as const
-export type Hook = (typeof HOOKS)[number]
+/** `clsact`: tc as before Linux 6.6, with a filter instead of a link. */
+export type Hook = (typeof HOOKS)[number] | 'clsact'
 
 export interface LabOptions extends LayoutOptions {
   readonly methods?: readonly Method[]
@@ -71,7 +73,7 @@ export class Lab implements AsyncDisposable {
       await Promise.all(world.servers.map((server) => prepare(server, services)))
       const lab = new Lab(world, hook, services)
       if (hook === 'xdp') await world.xdpReady()
-      await lab.xlvs('up', '--xdp', hook === 'xdp' ? 'native' : 'off')
+      await lab.up('--xdp', hook === 'xdp' ? 'native' : 'off')
       return lab
     } catch (error) {
       await world[Symbol.asyncDispose]()
@@ -104,6 +106,35 @@ export class Lab implements AsyncDisposable {
   /** `xlvs …` in the director; returns what it printed. */
   async xlvs(...words: string[]): Promise<string> {
     return (await this.world.director.exec(packageFile('build', 'bin', 'xlvs'), words)).stdout
+  }
+
+  /** `xlvs up`: the first time loads, every other time upgrades. */
+  async up(...words: readonly string[]): Promise<void> {
+    // Only the library can choose the old way where there is a new one.
+    if (this.hook === 'clsact') this.datapath.up({ xdp: 'off', tc: 'clsact' })
+    else await this.xlvs('up', ...words)
+  }
+
+  /** Ids of the programs that see the packets of the director's devices, XDP and tc. */
+  async programs(): Promise<number[]> {
+    const { path, devices } = this.datapath.status()
+    const ids: number[] = []
+    for (const { name, ifindex, tc, xdp } of devices) {
+      if (tc === 'tcx') ids.push(linkedProgram(`${path}/links/tc-${ifindex}`))
+      if (xdp !== null) ids.push(linkedProgram(`${path}/links/xdp-${ifindex}`))
+      if (tc !== 'clsact') continue
+      const { stdout } = await this.world.director.exec('tc', [
+        '-j',
+        'filter',
+        'show',
+        'dev',
+        name,
+        'ingress',
+      ])
+      const filters = JSON.parse(stdout) as readonly { options?: { prog?: { id: number } } }[]
+      ids.push(...filters.flatMap(({ options }) => (options?.prog === undefined ? [] : [options.prog.id])))
+    }
+    return ids
   }
 
   /** Adds services, with all real servers unless told with which, by one `ipvsadm -R`. */
@@ -165,6 +196,14 @@ export class Lab implements AsyncDisposable {
       .reduce((sum, { count }) => sum + Number(count), 0)
   }
 
+  /** Verdicts that cost a packet, by name. */
+  drops(): string[] {
+    return this.datapath
+      .reasons()
+      .filter(({ number }) => verdictOf(number).kind === 'dropped')
+      .map(({ hook, reason, count }) => `${hook} ${reason} ${count}`)
+  }
+
   /** Packets that a hook forwarded, both directions. */
   forwarded(hook: 'xdp' | 'tc_ingress'): number {
     return this.verdicts(hook, 'FORWARD_IN', 'FORWARD_NEW', 'FORWARD_OUT')
@@ -196,6 +235,11 @@ async function prepare(server: Server, services: readonly Balanced[]): Promise<v
   if (services.some(({ method }) => method.startsWith('tun'))) await server.decapsulate()
   for (const port of Object.values(PORTS.tcp)) await server.http({ port })
   for (const port of Object.values(PORTS.udp)) await server.udp({ port })
+}
+
+function linkedProgram(path: string): number {
+  using link = BpfLink.openPinned(path)
+  return link.info().programId
 }
 
 /** Looks until `look` finds something; a time-out fails with what it saw last. */
