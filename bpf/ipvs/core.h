@@ -272,12 +272,13 @@ static __always_inline int core_out(ctx_t *ctx, const __u8 family, const struct 
 	union addr source = {};
 	struct dest *dest;
 	struct hop *hop;
-	__u32 now;
+	__u32 now, tries = 0;
 
 	if (!cfg)
 		return PASS_DISABLED;
 	now = clock_now(cfg);
 	conn_key_of(family, p, DIR_OUT, &key);
+again:
 	if (!conn_lookup(family, DIR_OUT, &key, &ref)) {
 		trace(TRACE_CONN_MISS, DIR_OUT, 0, 0);
 		return REASON_NONE;
@@ -285,6 +286,9 @@ static __always_inline int core_out(ctx_t *ctx, const __u8 family, const struct 
 	if (unlikely(conn_is_expired(READ_ONCE(ref.conn->when), now))) {
 		trace(TRACE_CONN_EXPIRED, 0, ref.line, 0);
 		conn_end(&ref);
+		/* It may have hidden an older one that is still alive. */
+		if (!cfg_dry && !tries++)
+			goto again;
 		return REASON_NONE;
 	}
 	trace(TRACE_CONN_HIT, DIR_OUT, ref.line, ref.word);

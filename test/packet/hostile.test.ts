@@ -15,7 +15,7 @@ import { Netns } from '../support/netns.js'
 import type { HostileAnswer } from '../support/packet/hostile.js'
 import { buildLab } from '../support/packet/lab.js'
 
-const count = Number(process.env['XLVS_HOSTILE'] ?? 200_000)
+const count = Number(process.env['XLVS_HOSTILE'] ?? 120_000)
 const seed = Number(process.env['XLVS_SEED'] ?? 1)
 
 let netns: Netns

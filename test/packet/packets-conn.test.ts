@@ -3,13 +3,14 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 
 import { inspectTable } from '../support/conn-table.js'
-import { eth } from '../support/packet/frame.js'
+import { CLIENT_MAC, DIRECTOR_MAC, eth } from '../support/packet/frame.js'
 import { ADDRESSES, BACK_MAC, Lab, masq, realMac, route, service } from '../support/packet/lab.js'
 import { compareFrames, packetCases, type PacketCase } from '../support/packet/table.js'
 
 const FAMILIES = [4, 6] as const
 
 const toReal = (n = 7) => eth({ to: realMac(n), from: BACK_MAC })
+const toClient = () => eth({ to: CLIENT_MAC, from: DIRECTOR_MAC })
 const fromReal = (n = 7) => eth({ to: BACK_MAC, from: realMac(n) })
 const after = (seconds: number) => (lab: Lab) => lab.plane.advance(seconds)
 
@@ -68,6 +69,21 @@ packetCases(
         reason: 'PASS_NOT_OURS',
         connections: 0,
         leavesTraces: true,
+      },
+      {
+        name: `${name}: one that is over no longer hides an older one with the same reply tuple`,
+        given: [
+          service('tcp', a.vip, 80, 'rr', [masq(a.real, 8080)]),
+          service('tcp', a.vip2, 80, 'rr', [masq(a.real, 8080)]),
+        ],
+        // The older one is established, the newer one half open and a minute old.
+        before: [client('S'), client('A'), eth().ip(a.client, a.vip2).tcp(40000, 80), after(61)],
+        packet: server('A', 7),
+        verdict: 'REDIRECT',
+        reason: 'FORWARD_OUT',
+        out: toClient().ip(a.vip, a.client, { ttl: 63 }).tcp(80, 40000, { flags: 'A' }),
+        counts: { outPackets: 1, outBytes: overhead + 20 },
+        state: ['ESTABLISHED', true],
       },
       {
         name: `${name}: half open, it ends after a minute`,

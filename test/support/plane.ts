@@ -62,6 +62,9 @@ export class Plane implements Disposable {
     this.buckets = { buckets4: 16, spares4: 2, buckets6: 16, spares6: 2, ...options.buckets }
     this.hashSeed = options.hashSeed ?? 0
     this.#home = Home.open(netns.path)
+    // Inode numbers of namespaces come again: clear what a killed process left.
+    this.#home.make()
+    this.#home.clear()
     this.#home.make()
     // The control program tells the tick rate, which the others are loaded with.
     this.#load('control', options, 250)

@@ -170,11 +170,11 @@ export class Lab implements Disposable {
     }
   }
 
-  /** Everything as after loading, but for the clock, which went on by a week. */
+  /** Everything as after loading, but for the clock, which went on by an hour. */
   reset(): void {
     const { plane } = this
     plane.datapath.flush()
-    plane.advance(7 * 86_400)
+    plane.advance(3600)
     for (let round = 0; round <= plane.buckets.spares4 + plane.buckets.spares6; round++)
       plane.datapath.sweep()
     const zero = new Uint8Array(8)
