@@ -315,7 +315,9 @@ ABI_SIZE(struct journal, 48);
 
 /* The namespace's settings and what the tables were made with. */
 struct config {
+	/* These two never move: they tell whose maps these are, and of which version. */
 	__u64 fingerprint; /* of this file */
+	__u64 netns_cookie; /* inode numbers of namespaces are used again, cookies are not */
 	__u32 hz;
 	__u32 hash_seed;
 	__u32 buckets4;
@@ -346,7 +348,7 @@ struct config {
 	__u32 test_clock; /* the programs were loaded to obey clock_skew */
 	__u32 xdp_mode; /* what `up` was asked for: enum xdp_mode */
 	struct journal journal;
-	__u8 pad[88];
+	__u8 pad[80];
 };
 ABI_SIZE(struct config, 512);
 

@@ -1569,6 +1569,7 @@ export const journal = {
 /** `struct config`, 512 bytes. */
 export interface Config {
   fingerprint: bigint
+  netnsCookie: bigint
   hz: number
   hashSeed: number
   buckets4: number
@@ -1603,96 +1604,99 @@ export const config = {
   /** Offset of each field. */
   at: {
     fingerprint: 0,
-    hz: 8,
-    hashSeed: 12,
-    buckets4: 16,
-    spares4: 20,
-    buckets6: 24,
-    spares6: 28,
-    families: 32,
-    clockSkew: 36,
-    timeouts: 40,
-    connReuseMode: 232,
-    expireNodestConn: 236,
-    pmtuDisc: 240,
-    snatReroute: 244,
-    sloppyTcp: 248,
-    secureTcp: 252,
-    hops: 256,
-    serviceEpoch: 260,
-    removed: 264,
-    zero: 304,
-    services: 344,
-    dests: 348,
-    changes: 352,
-    serviceTop: 360,
-    destTop: 364,
-    testClock: 368,
-    xdpMode: 372,
-    journal: 376,
+    netnsCookie: 8,
+    hz: 16,
+    hashSeed: 20,
+    buckets4: 24,
+    spares4: 28,
+    buckets6: 32,
+    spares6: 36,
+    families: 40,
+    clockSkew: 44,
+    timeouts: 48,
+    connReuseMode: 240,
+    expireNodestConn: 244,
+    pmtuDisc: 248,
+    snatReroute: 252,
+    sloppyTcp: 256,
+    secureTcp: 260,
+    hops: 264,
+    serviceEpoch: 268,
+    removed: 272,
+    zero: 312,
+    services: 352,
+    dests: 356,
+    changes: 360,
+    serviceTop: 368,
+    destTop: 372,
+    testClock: 376,
+    xdpMode: 380,
+    journal: 384,
   },
   read(view: DataView, base: number): Config {
     return {
       fingerprint: view.getBigUint64(base, true),
-      hz: view.getUint32(base + 8, true),
-      hashSeed: view.getUint32(base + 12, true),
-      buckets4: view.getUint32(base + 16, true),
-      spares4: view.getUint32(base + 20, true),
-      buckets6: view.getUint32(base + 24, true),
-      spares6: view.getUint32(base + 28, true),
-      families: view.getUint32(base + 32, true),
-      clockSkew: view.getUint32(base + 36, true),
-      timeouts: list(base + 40, 3, 64, (at) => list(at, 16, 4, (at) => view.getUint32(at, true))),
-      connReuseMode: view.getUint32(base + 232, true),
-      expireNodestConn: view.getUint32(base + 236, true),
-      pmtuDisc: view.getUint32(base + 240, true),
-      snatReroute: view.getUint32(base + 244, true),
-      sloppyTcp: view.getUint32(base + 248, true),
-      secureTcp: view.getUint32(base + 252, true),
-      hops: view.getUint32(base + 256, true),
-      serviceEpoch: view.getUint32(base + 260, true),
-      removed: counters.read(view, base + 264),
-      zero: counters.read(view, base + 304),
-      services: view.getUint32(base + 344, true),
-      dests: view.getUint32(base + 348, true),
-      changes: view.getBigUint64(base + 352, true),
-      serviceTop: view.getUint32(base + 360, true),
-      destTop: view.getUint32(base + 364, true),
-      testClock: view.getUint32(base + 368, true),
-      xdpMode: view.getUint32(base + 372, true),
-      journal: journal.read(view, base + 376),
+      netnsCookie: view.getBigUint64(base + 8, true),
+      hz: view.getUint32(base + 16, true),
+      hashSeed: view.getUint32(base + 20, true),
+      buckets4: view.getUint32(base + 24, true),
+      spares4: view.getUint32(base + 28, true),
+      buckets6: view.getUint32(base + 32, true),
+      spares6: view.getUint32(base + 36, true),
+      families: view.getUint32(base + 40, true),
+      clockSkew: view.getUint32(base + 44, true),
+      timeouts: list(base + 48, 3, 64, (at) => list(at, 16, 4, (at) => view.getUint32(at, true))),
+      connReuseMode: view.getUint32(base + 240, true),
+      expireNodestConn: view.getUint32(base + 244, true),
+      pmtuDisc: view.getUint32(base + 248, true),
+      snatReroute: view.getUint32(base + 252, true),
+      sloppyTcp: view.getUint32(base + 256, true),
+      secureTcp: view.getUint32(base + 260, true),
+      hops: view.getUint32(base + 264, true),
+      serviceEpoch: view.getUint32(base + 268, true),
+      removed: counters.read(view, base + 272),
+      zero: counters.read(view, base + 312),
+      services: view.getUint32(base + 352, true),
+      dests: view.getUint32(base + 356, true),
+      changes: view.getBigUint64(base + 360, true),
+      serviceTop: view.getUint32(base + 368, true),
+      destTop: view.getUint32(base + 372, true),
+      testClock: view.getUint32(base + 376, true),
+      xdpMode: view.getUint32(base + 380, true),
+      journal: journal.read(view, base + 384),
     }
   },
   write(view: DataView, base: number, value: Config): void {
     view.setBigUint64(base, value.fingerprint, true)
-    view.setUint32(base + 8, value.hz, true)
-    view.setUint32(base + 12, value.hashSeed, true)
-    view.setUint32(base + 16, value.buckets4, true)
-    view.setUint32(base + 20, value.spares4, true)
-    view.setUint32(base + 24, value.buckets6, true)
-    view.setUint32(base + 28, value.spares6, true)
-    view.setUint32(base + 32, value.families, true)
-    view.setUint32(base + 36, value.clockSkew, true)
-    putList(base + 40, 3, 64, value.timeouts, (at, item) => putList(at, 16, 4, item, (at1, item1) => view.setUint32(at1, item1, true)))
-    view.setUint32(base + 232, value.connReuseMode, true)
-    view.setUint32(base + 236, value.expireNodestConn, true)
-    view.setUint32(base + 240, value.pmtuDisc, true)
-    view.setUint32(base + 244, value.snatReroute, true)
-    view.setUint32(base + 248, value.sloppyTcp, true)
-    view.setUint32(base + 252, value.secureTcp, true)
-    view.setUint32(base + 256, value.hops, true)
-    view.setUint32(base + 260, value.serviceEpoch, true)
-    counters.write(view, base + 264, value.removed)
-    counters.write(view, base + 304, value.zero)
-    view.setUint32(base + 344, value.services, true)
-    view.setUint32(base + 348, value.dests, true)
-    view.setBigUint64(base + 352, value.changes, true)
-    view.setUint32(base + 360, value.serviceTop, true)
-    view.setUint32(base + 364, value.destTop, true)
-    view.setUint32(base + 368, value.testClock, true)
-    view.setUint32(base + 372, value.xdpMode, true)
-    journal.write(view, base + 376, value.journal)
-    putZero(view, base + 424, 88)
+    view.setBigUint64(base + 8, value.netnsCookie, true)
+    view.setUint32(base + 16, value.hz, true)
+    view.setUint32(base + 20, value.hashSeed, true)
+    view.setUint32(base + 24, value.buckets4, true)
+    view.setUint32(base + 28, value.spares4, true)
+    view.setUint32(base + 32, value.buckets6, true)
+    view.setUint32(base + 36, value.spares6, true)
+    view.setUint32(base + 40, value.families, true)
+    view.setUint32(base + 44, value.clockSkew, true)
+    putList(base + 48, 3, 64, value.timeouts, (at, item) => putList(at, 16, 4, item, (at1, item1) => view.setUint32(at1, item1, true)))
+    view.setUint32(base + 240, value.connReuseMode, true)
+    view.setUint32(base + 244, value.expireNodestConn, true)
+    view.setUint32(base + 248, value.pmtuDisc, true)
+    view.setUint32(base + 252, value.snatReroute, true)
+    view.setUint32(base + 256, value.sloppyTcp, true)
+    view.setUint32(base + 260, value.secureTcp, true)
+    view.setUint32(base + 264, value.hops, true)
+    view.setUint32(base + 268, value.serviceEpoch, true)
+    counters.write(view, base + 272, value.removed)
+    counters.write(view, base + 312, value.zero)
+    view.setUint32(base + 352, value.services, true)
+    view.setUint32(base + 356, value.dests, true)
+    view.setBigUint64(base + 360, value.changes, true)
+    view.setUint32(base + 368, value.serviceTop, true)
+    view.setUint32(base + 372, value.destTop, true)
+    view.setUint32(base + 376, value.testClock, true)
+    view.setUint32(base + 380, value.xdpMode, true)
+    journal.write(view, base + 384, value.journal)
+    putZero(view, base + 432, 80)
   },
   getFingerprint(view: DataView, base: number): bigint {
     return view.getBigUint64(base, true)
@@ -1700,143 +1704,149 @@ export const config = {
   setFingerprint(view: DataView, base: number, value: bigint): void {
     view.setBigUint64(base, value, true)
   },
+  getNetnsCookie(view: DataView, base: number): bigint {
+    return view.getBigUint64(base + 8, true)
+  },
+  setNetnsCookie(view: DataView, base: number, value: bigint): void {
+    view.setBigUint64(base + 8, value, true)
+  },
   getHz(view: DataView, base: number): number {
-    return view.getUint32(base + 8, true)
-  },
-  setHz(view: DataView, base: number, value: number): void {
-    view.setUint32(base + 8, value, true)
-  },
-  getHashSeed(view: DataView, base: number): number {
-    return view.getUint32(base + 12, true)
-  },
-  setHashSeed(view: DataView, base: number, value: number): void {
-    view.setUint32(base + 12, value, true)
-  },
-  getBuckets4(view: DataView, base: number): number {
     return view.getUint32(base + 16, true)
   },
-  setBuckets4(view: DataView, base: number, value: number): void {
+  setHz(view: DataView, base: number, value: number): void {
     view.setUint32(base + 16, value, true)
   },
-  getSpares4(view: DataView, base: number): number {
+  getHashSeed(view: DataView, base: number): number {
     return view.getUint32(base + 20, true)
   },
-  setSpares4(view: DataView, base: number, value: number): void {
+  setHashSeed(view: DataView, base: number, value: number): void {
     view.setUint32(base + 20, value, true)
   },
-  getBuckets6(view: DataView, base: number): number {
+  getBuckets4(view: DataView, base: number): number {
     return view.getUint32(base + 24, true)
   },
-  setBuckets6(view: DataView, base: number, value: number): void {
+  setBuckets4(view: DataView, base: number, value: number): void {
     view.setUint32(base + 24, value, true)
   },
-  getSpares6(view: DataView, base: number): number {
+  getSpares4(view: DataView, base: number): number {
     return view.getUint32(base + 28, true)
   },
-  setSpares6(view: DataView, base: number, value: number): void {
+  setSpares4(view: DataView, base: number, value: number): void {
     view.setUint32(base + 28, value, true)
   },
-  getFamilies(view: DataView, base: number): number {
+  getBuckets6(view: DataView, base: number): number {
     return view.getUint32(base + 32, true)
   },
-  setFamilies(view: DataView, base: number, value: number): void {
+  setBuckets6(view: DataView, base: number, value: number): void {
     view.setUint32(base + 32, value, true)
   },
-  getClockSkew(view: DataView, base: number): number {
+  getSpares6(view: DataView, base: number): number {
     return view.getUint32(base + 36, true)
   },
-  setClockSkew(view: DataView, base: number, value: number): void {
+  setSpares6(view: DataView, base: number, value: number): void {
     view.setUint32(base + 36, value, true)
   },
+  getFamilies(view: DataView, base: number): number {
+    return view.getUint32(base + 40, true)
+  },
+  setFamilies(view: DataView, base: number, value: number): void {
+    view.setUint32(base + 40, value, true)
+  },
+  getClockSkew(view: DataView, base: number): number {
+    return view.getUint32(base + 44, true)
+  },
+  setClockSkew(view: DataView, base: number, value: number): void {
+    view.setUint32(base + 44, value, true)
+  },
   getConnReuseMode(view: DataView, base: number): number {
-    return view.getUint32(base + 232, true)
-  },
-  setConnReuseMode(view: DataView, base: number, value: number): void {
-    view.setUint32(base + 232, value, true)
-  },
-  getExpireNodestConn(view: DataView, base: number): number {
-    return view.getUint32(base + 236, true)
-  },
-  setExpireNodestConn(view: DataView, base: number, value: number): void {
-    view.setUint32(base + 236, value, true)
-  },
-  getPmtuDisc(view: DataView, base: number): number {
     return view.getUint32(base + 240, true)
   },
-  setPmtuDisc(view: DataView, base: number, value: number): void {
+  setConnReuseMode(view: DataView, base: number, value: number): void {
     view.setUint32(base + 240, value, true)
   },
-  getSnatReroute(view: DataView, base: number): number {
+  getExpireNodestConn(view: DataView, base: number): number {
     return view.getUint32(base + 244, true)
   },
-  setSnatReroute(view: DataView, base: number, value: number): void {
+  setExpireNodestConn(view: DataView, base: number, value: number): void {
     view.setUint32(base + 244, value, true)
   },
-  getSloppyTcp(view: DataView, base: number): number {
+  getPmtuDisc(view: DataView, base: number): number {
     return view.getUint32(base + 248, true)
   },
-  setSloppyTcp(view: DataView, base: number, value: number): void {
+  setPmtuDisc(view: DataView, base: number, value: number): void {
     view.setUint32(base + 248, value, true)
   },
-  getSecureTcp(view: DataView, base: number): number {
+  getSnatReroute(view: DataView, base: number): number {
     return view.getUint32(base + 252, true)
   },
-  setSecureTcp(view: DataView, base: number, value: number): void {
+  setSnatReroute(view: DataView, base: number, value: number): void {
     view.setUint32(base + 252, value, true)
   },
-  getHops(view: DataView, base: number): number {
+  getSloppyTcp(view: DataView, base: number): number {
     return view.getUint32(base + 256, true)
   },
-  setHops(view: DataView, base: number, value: number): void {
+  setSloppyTcp(view: DataView, base: number, value: number): void {
     view.setUint32(base + 256, value, true)
   },
-  getServiceEpoch(view: DataView, base: number): number {
+  getSecureTcp(view: DataView, base: number): number {
     return view.getUint32(base + 260, true)
   },
-  setServiceEpoch(view: DataView, base: number, value: number): void {
+  setSecureTcp(view: DataView, base: number, value: number): void {
     view.setUint32(base + 260, value, true)
   },
+  getHops(view: DataView, base: number): number {
+    return view.getUint32(base + 264, true)
+  },
+  setHops(view: DataView, base: number, value: number): void {
+    view.setUint32(base + 264, value, true)
+  },
+  getServiceEpoch(view: DataView, base: number): number {
+    return view.getUint32(base + 268, true)
+  },
+  setServiceEpoch(view: DataView, base: number, value: number): void {
+    view.setUint32(base + 268, value, true)
+  },
   getServices(view: DataView, base: number): number {
-    return view.getUint32(base + 344, true)
+    return view.getUint32(base + 352, true)
   },
   setServices(view: DataView, base: number, value: number): void {
-    view.setUint32(base + 344, value, true)
+    view.setUint32(base + 352, value, true)
   },
   getDests(view: DataView, base: number): number {
-    return view.getUint32(base + 348, true)
+    return view.getUint32(base + 356, true)
   },
   setDests(view: DataView, base: number, value: number): void {
-    view.setUint32(base + 348, value, true)
+    view.setUint32(base + 356, value, true)
   },
   getChanges(view: DataView, base: number): bigint {
-    return view.getBigUint64(base + 352, true)
+    return view.getBigUint64(base + 360, true)
   },
   setChanges(view: DataView, base: number, value: bigint): void {
-    view.setBigUint64(base + 352, value, true)
+    view.setBigUint64(base + 360, value, true)
   },
   getServiceTop(view: DataView, base: number): number {
-    return view.getUint32(base + 360, true)
-  },
-  setServiceTop(view: DataView, base: number, value: number): void {
-    view.setUint32(base + 360, value, true)
-  },
-  getDestTop(view: DataView, base: number): number {
-    return view.getUint32(base + 364, true)
-  },
-  setDestTop(view: DataView, base: number, value: number): void {
-    view.setUint32(base + 364, value, true)
-  },
-  getTestClock(view: DataView, base: number): number {
     return view.getUint32(base + 368, true)
   },
-  setTestClock(view: DataView, base: number, value: number): void {
+  setServiceTop(view: DataView, base: number, value: number): void {
     view.setUint32(base + 368, value, true)
   },
-  getXdpMode(view: DataView, base: number): number {
+  getDestTop(view: DataView, base: number): number {
     return view.getUint32(base + 372, true)
   },
-  setXdpMode(view: DataView, base: number, value: number): void {
+  setDestTop(view: DataView, base: number, value: number): void {
     view.setUint32(base + 372, value, true)
+  },
+  getTestClock(view: DataView, base: number): number {
+    return view.getUint32(base + 376, true)
+  },
+  setTestClock(view: DataView, base: number, value: number): void {
+    view.setUint32(base + 376, value, true)
+  },
+  getXdpMode(view: DataView, base: number): number {
+    return view.getUint32(base + 380, true)
+  },
+  setXdpMode(view: DataView, base: number, value: number): void {
+    view.setUint32(base + 380, value, true)
   },
 } as const
 
@@ -2032,9 +2042,9 @@ export const sweepRequest = {
 } as const
 
 /** Changes with the layout of any struct above. */
-export const ABI_FINGERPRINT = '70e2127ae603cfa9'
+export const ABI_FINGERPRINT = 'ca6fa8db55c10309'
 /** The same as the number that pinned maps carry. */
-export const ABI_FINGERPRINT_U64 = 0x70e2127ae603cfa9n
+export const ABI_FINGERPRINT_U64 = 0xca6fa8db55c10309n
 
 /** Layout of each struct as text, to say what differs. */
 export const LAYOUTS: Readonly<Record<string, string>> = {
@@ -2052,7 +2062,7 @@ export const LAYOUTS: Readonly<Record<string, string>> = {
   hop: 'struct hop 64\n  0 ifindex u32\n  4 mtu u32\n  8 dmac bytes[6]\n  14 smac bytes[6]\n  20 family u8\n  21 flags u8\n  22 pad bytes[2]\n  24 via bytes[16]\n  40 pad bytes[24]\n',
   device: 'struct device 8\n  0 mac bytes[6]\n  6 flags u8\n  7 xdp u8\n',
   journal: 'struct journal 48\n  0 service u32\n  4 set u32\n  8 removed counters\n',
-  config: 'struct config 512\n  0 fingerprint u64\n  8 hz u32\n  12 hash_seed u32\n  16 buckets4 u32\n  20 spares4 u32\n  24 buckets6 u32\n  28 spares6 u32\n  32 families u32\n  36 clock_skew u32\n  40 timeouts u32[16][3]\n  232 conn_reuse_mode u32\n  236 expire_nodest_conn u32\n  240 pmtu_disc u32\n  244 snat_reroute u32\n  248 sloppy_tcp u32\n  252 secure_tcp u32\n  256 hops u32\n  260 service_epoch u32\n  264 removed counters\n  304 zero counters\n  344 services u32\n  348 dests u32\n  352 changes u64\n  360 service_top u32\n  364 dest_top u32\n  368 test_clock u32\n  372 xdp_mode u32\n  376 journal journal\n  424 pad bytes[88]\n',
+  config: 'struct config 512\n  0 fingerprint u64\n  8 netns_cookie u64\n  16 hz u32\n  20 hash_seed u32\n  24 buckets4 u32\n  28 spares4 u32\n  32 buckets6 u32\n  36 spares6 u32\n  40 families u32\n  44 clock_skew u32\n  48 timeouts u32[16][3]\n  240 conn_reuse_mode u32\n  244 expire_nodest_conn u32\n  248 pmtu_disc u32\n  252 snat_reroute u32\n  256 sloppy_tcp u32\n  260 secure_tcp u32\n  264 hops u32\n  268 service_epoch u32\n  272 removed counters\n  312 zero counters\n  352 services u32\n  356 dests u32\n  360 changes u64\n  368 service_top u32\n  372 dest_top u32\n  376 test_clock u32\n  380 xdp_mode u32\n  384 journal journal\n  432 pad bytes[80]\n',
   trace_step: 'struct trace_step 24\n  0 event u32\n  4 a u32\n  8 b u32\n  12 pad u32\n  16 c u64\n',
   explanation: 'struct explanation 1232\n  0 steps u32\n  4 reason u32\n  8 dest u32\n  12 hop u32\n  16 way hop\n  80 trace trace_step[48]\n',
   sweep_request: 'struct sweep_request 32\n  0 full u32\n  4 killed u32\n  8 error s32\n  12 pad u32\n  16 jiffies u64\n  24 nanoseconds u64\n',

@@ -222,6 +222,7 @@ export interface Addon {
   listInterfaces(scope?: NativeScope): Result<NativeInterface[]>
   ifindexOf(name: string, scope?: NativeScope): Result<number>
   sourceAddress(address: string, scope?: NativeScope): Result<string>
+  netnsCookie(scope?: NativeScope): Result<bigint>
   sysctlGet(path: string, scope?: NativeScope): Result<string>
   sysctlSet(path: string, value: string, scope?: NativeScope): Result<undefined>
 

@@ -70,6 +70,7 @@ export {
   isLoopback,
   isUp,
   listInterfaces,
+  netnsCookie,
   netnsInode,
   openNetns,
   getSysctl,

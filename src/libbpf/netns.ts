@@ -30,6 +30,15 @@ export function netnsInode(netns: Netns = OWN): bigint {
   return statSync(`/proc/self/fd/${netns}`, { bigint: true }).ino
 }
 
+/**
+ * A namespace's cookie (SO_NETNS_COOKIE): unlike its inode number, which the next
+ * namespace may get, it is never used again while the machine is up.
+ */
+export function netnsCookie(netns?: Netns): bigint {
+  const result = inNetns(netns, (scope) => native().netnsCookie(scope))
+  return unwrap(result, () => ({ operation: 'read the cookie of a network namespace' }))
+}
+
 /** Runs `call` with the native scope for a namespace; synchronous. */
 export function inNetns<T>(netns: Netns | undefined, call: (scope: NativeScope) => T): T {
   if (netns === undefined) return call({})

@@ -405,6 +405,39 @@ describe('a data plane of another version', () => {
 })
 
 describe('namespaces', () => {
+  it('are not taken for a dead one that had the same inode number', async () => {
+    await run(netns, 'ipvsadm', '-A -t 10.0.0.1:80')
+    {
+      using home = Home.open(netns.path)
+      using config = BpfMap.openPinned(home.pin('maps', 'config'), { fs: home.fs })
+      const view = config.mmap({ writable: true })
+      new DataView(view.buffer).setBigUint64(at.config.netnsCookie, home.cookie + 1n, true)
+    }
+
+    const listed = await run(netns, 'ipvsadm', '-Ln')
+    await run(netns, 'ipvsadm', '-A -u 10.0.0.1:53')
+    const anew = await run(netns, 'ipvsadm', '-Sn')
+
+    expect(listed.stdout).not.toContain('10.0.0.1:80')
+    expect(anew.stdout).toBe('-A -u 10.0.0.1:53 -s wlc\n')
+  })
+
+  it('that died without xlvs down leave nothing behind once another one loads', async () => {
+    const doomed = makeRoom('doomed')
+    await run(doomed, 'ipvsadm', '-A -t 10.0.0.1:80')
+    const left = String(Home.open(doomed.path).inode)
+    doomed[Symbol.dispose]()
+
+    using home = Home.open(netns.path)
+    // Its devices go a moment after its name.
+    const isGone = async () => {
+      await run(netns, 'xlvs', 'down')
+      await run(netns, 'ipvsadm', '-A -t 10.0.0.1:80')
+      return !home.fs.list('xlvs').some(({ name }) => name === left)
+    }
+    await expect.poll(isGone, { timeout: 30_000 }).toBe(true)
+  })
+
   it('never see each other', async () => {
     using other = makeRoom('other')
     await run(netns, 'ipvsadm', '-A -t 10.0.0.1:80 -s rr')

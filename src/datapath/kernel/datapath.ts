@@ -462,12 +462,12 @@ export class KernelDatapath implements Datapath {
   /** What is loaded, as it is now: another process may have taken it away or made it anew. */
   #state() {
     if (this.#open !== undefined) {
-      if (isWhole(this.#open.tables.config)) return this.#open
+      if (isWhole(this.#open.tables.config, this.#home.cookie)) return this.#open
       this.#forget()
     }
     const tables = new Tables(this.#home.fs, this.#home.room('maps'))
     try {
-      if (isWhole(tables.config)) {
+      if (isWhole(tables.config, this.#home.cookie)) {
         this.#open = { tables, registry: new Registry(tables, this.#surroundings(tables)), twins: new Map() }
         return this.#open
       }

@@ -4,11 +4,13 @@
  * with `maps`, `progs` and `links`, and the lock on that directory that serialises
  * everybody who changes something.
  */
-import { closeSync, fstatSync } from 'node:fs'
+import { closeSync, fstatSync, readdirSync, statSync } from 'node:fs'
 import {
   BpfError,
   BpfFs,
+  BpfLink,
   missingCapabilities,
+  netnsCookie,
   netnsInode,
   openNetns,
   type FsLock,
@@ -18,10 +20,38 @@ import { Failure } from '../../util/errors.js'
 
 export type PinRoom = 'maps' | 'progs' | 'links'
 
+/** Inode numbers of the network namespaces that a process or a name holds. */
+function visibleNamespaces(): Set<string> {
+  const places = [
+    ...entries('/proc', /^[0-9]+$/).map((pid) => `/proc/${pid}/ns/net`),
+    ...entries('/run/netns', /./).map((name) => `/run/netns/${name}`),
+  ]
+  return new Set(places.flatMap((path) => inodeOf(path) ?? []))
+}
+
+/** Undefined for what is gone meanwhile and for what a sandbox hides from root. */
+function inodeOf(path: string): string | undefined {
+  try {
+    return String(statSync(path, { bigint: true }).ino)
+  } catch {
+    return undefined
+  }
+}
+
+function entries(dir: string, pattern: RegExp): string[] {
+  try {
+    return readdirSync(dir).filter((name) => pattern.test(name))
+  } catch {
+    return [] // no such directory: no names
+  }
+}
+
 export class Home implements Disposable {
   readonly fs: BpfFs
   /** As `lsns` shows it. */
   readonly inode: bigint
+  /** Tells this namespace from a dead one that had the same inode number. */
+  readonly cookie: bigint
   /** An open descriptor, or undefined for the namespace of this process. */
   readonly netns: number | undefined
   readonly #dir: string
@@ -31,6 +61,7 @@ export class Home implements Disposable {
     this.fs = fs
     this.netns = netns
     this.inode = inode
+    this.cookie = netnsCookie(netns)
     this.#dir = `xlvs/${inode}`
   }
 
@@ -86,6 +117,37 @@ export class Home implements Disposable {
   make(): void {
     this.fs.mount()
     for (const room of ['maps', 'progs', 'links'] as const) this.fs.mkdir(this.room(room))
+  }
+
+  /**
+   * Removes what namespaces left that died without `xlvs down`: their maps would stay
+   * in memory, and be swept, for good. Dead is one whose attached devices are all gone
+   * and that no process and no name in /run/netns holds.
+   */
+  removeDead(): void {
+    let alive: Set<string> | undefined
+    for (const { name } of this.fs.list('xlvs')) {
+      if (name === String(this.inode) || !this.#hasLostAllDevices(name)) continue
+      alive ??= visibleNamespaces()
+      if (!alive.has(name)) this.fs.removeTree(`xlvs/${name}`)
+    }
+  }
+
+  #hasLostAllDevices(inode: string): boolean {
+    try {
+      const links = this.fs.list(`xlvs/${inode}/links`)
+      return (
+        links.length > 0 &&
+        links.every(({ name }) => {
+          using link = BpfLink.openPinned(`xlvs/${inode}/links/${name}`, { fs: this.fs })
+          return link.info().ifindex === 0
+        })
+      )
+    } catch (error) {
+      // Removed under our eyes by its own namespace.
+      if (isMissing(error)) return false
+      throw error
+    }
   }
 
   /** Removes every pin. What hangs on them alone ends. */

@@ -153,6 +153,7 @@ export class Lifecycle {
     if (tables === undefined) {
       // Pins without a fingerprint are what a killed loader left.
       home.make()
+      home.removeDead()
       home.clear()
       home.make()
     } else this.#requireSameSizes(options, tables)
@@ -206,6 +207,7 @@ export class Lifecycle {
       }
       if (tables === undefined) {
         this.#allowForwarding(warnings)
+        fresh.setU64(0, at.config.netnsCookie, home.cookie)
         storeU64(fresh.bytes, at.config.fingerprint, ABI_FINGERPRINT_U64)
       }
       runSweeper(control.program('sweep_start'))
@@ -539,11 +541,12 @@ export function settingsOf(config: Table): ObjectOptions {
 /**
  * Throws when the pinned maps are not what this program would make.
  *
- * @returns false when they are a killed loader's, or those of a plane that is gone
+ * @returns false when they are a killed loader's, or those of a plane that is gone, or
+ *   of a dead namespace that had the same inode number
  */
-export function isWhole(config: Table): boolean {
+export function isWhole(config: Table, netnsCookie: bigint): boolean {
   const fingerprint = config.u64(0, at.config.fingerprint)
-  if (fingerprint === 0n) return false
+  if (fingerprint === 0n || config.u64(0, at.config.netnsCookie) !== netnsCookie) return false
   if (fingerprint === ABI_FINGERPRINT_U64) return true
   throw layoutMismatch(`fingerprint ${fingerprint.toString(16)}, not ${ABI_FINGERPRINT_U64.toString(16)}`)
 }

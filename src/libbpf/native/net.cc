@@ -231,12 +231,30 @@ Napi::Value SysctlGet(const Napi::CallbackInfo &info) {
   return Run(info.Env(), ParseScope(info[1]), task);
 }
 
+// netnsCookie(scope) -> bigint. Unlike the inode number it is never given twice.
+Napi::Value NetnsCookie(const Napi::CallbackInfo &info) {
+  auto task = std::make_shared<Task>();
+  auto cookie = std::make_shared<uint64_t>(0);
+  task->work = [=] {
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0) return -errno;
+    socklen_t size = sizeof(*cookie);
+    constexpr int kSoNetnsCookie = 71;  // Linux 5.14; the C library's headers may not have it.
+    int rc = getsockopt(fd, SOL_SOCKET, kSoNetnsCookie, cookie.get(), &size) ? -errno : 0;
+    close(fd);
+    return rc;
+  };
+  task->result = [cookie](Napi::Env env) -> Napi::Value { return Napi::BigInt::New(env, *cookie); };
+  return Run(info.Env(), ParseScope(info[0]), task);
+}
+
 }  // namespace
 
 void InitNet(Napi::Env env, Napi::Object exports) {
   exports.Set("listInterfaces", Napi::Function::New<ListInterfaces>(env));
   exports.Set("ifindexOf", Napi::Function::New<IfindexOf>(env));
   exports.Set("sourceAddress", Napi::Function::New<SourceAddress>(env));
+  exports.Set("netnsCookie", Napi::Function::New<NetnsCookie>(env));
   exports.Set("sysctlGet", Napi::Function::New<SysctlGet>(env));
   exports.Set("sysctlSet", Napi::Function::New<SysctlSet>(env));
 }
