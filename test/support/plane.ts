@@ -218,6 +218,7 @@ export class Plane implements Disposable {
     for (const [field, value] of values) config.setU32(0, field, value)
     TCP_STATES.forEach((state, i) => this.setTimeout(PROTO_TCP, i, TCP_TIMEOUTS_S[state] * this.hz))
     this.setTimeout(PROTO_UDP, 0, UDP_TIMEOUT_S * this.hz)
+    config.setU64(0, at.config.netnsCookie, this.#home.cookie)
     config.setU64(0, at.config.fingerprint, ABI_FINGERPRINT_U64)
   }
 }
