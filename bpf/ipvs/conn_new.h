@@ -218,7 +218,13 @@ static long eviction_step(__u32 slot, struct eviction *e)
  */
 __noinline __u32 conn_evict(__u32 family, __u32 bucket, __u32 now, __u32 idle)
 {
-	struct eviction e = { .family = family, .bucket = bucket, .now = now, .idle = idle };
+	struct eviction e = {
+		.family = family,
+		.bucket = bucket,
+		.now = now,
+		.idle = idle,
+		.score = unknown_zero(),
+	};
 	struct dest *dest;
 	struct conn *conn;
 
@@ -474,6 +480,7 @@ static __always_inline int conn_create_in(const __u8 family, struct conn_new *ne
 	scan.new = new;
 	scan.bucket = conn_main_bucket(family, hash);
 	scan.mine = line;
+	scan.reached = unknown_zero();
 	if (family == 4)
 		bpf_loop((1 + MAX_CHAIN) * BUCKET_LINES, rescan_step4, &scan, 0);
 	else

@@ -74,7 +74,14 @@ static __always_inline int sched_may_use(const struct dest_ref *ref)
 
 static __always_inline void sched_pick_from(__u8 sched, struct pick *pick, struct dest_set *set)
 {
-	struct sched_walk walk = { .start = READ_ONCE(set->start), .len = READ_ONCE(set->len) };
+	const __u32 zero = unknown_zero();
+	struct sched_walk walk = {
+		.start = READ_ONCE(set->start),
+		.len = READ_ONCE(set->len),
+		.weight = zero,
+		.load = zero,
+		.found = zero,
+	};
 
 	pick->from = READ_ONCE(set->state);
 	pick->to = pick->from;

@@ -38,6 +38,16 @@
 		(typeof(pointer))((void *)(pointer) + zero_); \
 	})
 
+/* Zero, which the verifier must not know. Before Linux 6.8 it walks the function of a
+ * bpf_loop once, with what the context holds before the first round, and takes out the
+ * branches that this makes look dead: a `found` that starts as 0 stays 0 for good. So
+ * whatever a round reads of what earlier ones wrote starts as this.
+ */
+static __always_inline __u32 unknown_zero(void)
+{
+	return (__s32)bpf_get_smp_processor_id() >> 31;
+}
+
 #define cmpxchg(target, old, new) __sync_val_compare_and_swap((target), (old), (new))
 #define xchg(target, value) __sync_lock_test_and_set((target), (value))
 #define fetch_add(target, value) __sync_fetch_and_add((target), (value))

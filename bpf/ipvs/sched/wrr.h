@@ -84,12 +84,18 @@ static long wrr_step(__u32 round, struct wrr_walk *walk)
 static __always_inline void wrr_pick(struct pick *pick, struct sched_walk *set_walk,
 				     struct dest_set *set)
 {
+	const __u32 zero = unknown_zero();
 	struct wrr_walk walk = {
 		.set = *set_walk,
 		.cw = pick->from >> 32,
 		.mw = READ_ONCE(set->max_weight),
 		.di = READ_ONCE(set->gcd),
 		.began = (__u32)pick->from,
+		.stop = zero,
+		.last_pass = zero,
+		.restarted = zero,
+		.whole = zero,
+		.heaviest = zero,
 	};
 
 	if (walk.mw <= 0)
