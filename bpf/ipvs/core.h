@@ -236,6 +236,11 @@ static __always_inline int core_create(ctx_t *ctx, const __u8 family, const stru
 		return DROP_TABLE_FULL;
 	if (created == CREATED_BUSY)
 		return REASON_RACE;
+	if (CTX_IS_XDP && created == CREATED) {
+		/* Nothing is left to find out: what XDP cannot do was left before. */
+		dest_count_in(way->dest, p->len, 1);
+		return FORWARD_NEW;
+	}
 	/* Unless another CPU made the same connection, nothing changes here. */
 	way->dest = new->dest;
 	way->fwd = new->fwd;
