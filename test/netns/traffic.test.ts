@@ -4,13 +4,19 @@
  * and on native XDP, held against what the client really sent and got.
  */
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
-import { destEndpoint, HOOKS, Lab } from '../support/traffic/lab.js'
-import { Meter } from '../support/traffic/meter.js'
+import {
+  destEndpoint,
+  HOOKS,
+  isOf,
+  Lab,
+  serviceWords,
+  type ListedConn,
+  type ListedStats,
+} from '../support/traffic/lab.js'
+import { Meter, type Traffic } from '../support/traffic/meter.js'
 import { endpoint, FAMILIES, METHODS, PROTOCOLS, url, type Balanced } from '../support/traffic/plan.js'
 
-const CASES = FAMILIES.flatMap((family) =>
-  METHODS.flatMap((method) => PROTOCOLS.map((protocol) => ({ family, method, protocol }))),
-)
+const CASES = FAMILIES.flatMap((family) => METHODS.map((method) => ({ family, method })))
 
 /** One answered request. */
 interface Answered {
@@ -54,77 +60,86 @@ describe.each(HOOKS)('on %s', (hook) => {
   }
 
   it.each(CASES)(
-    'answers $protocol over IPv$family by $method in turn, and counts each packet once',
-    async ({ family, method, protocol }) => {
-      const service = lab.service(family, method, protocol)
-      const answers = await round(service)
+    'answers in turn over IPv$family by $method, and counts each packet once',
+    async ({ family, method }) => {
+      const services = PROTOCOLS.map((protocol) => lab.service(family, method, protocol))
+      const answers = services.map((): Answered[] => [])
+      const rounds = async () => {
+        for (const [i, service] of services.entries()) answers[i]?.push(...(await round(service)))
+      }
+      await rounds()
       // XDP forwards when the neighbours are known, and looks for them twice a second.
       while (hook === 'xdp') {
         const before = lab.forwarded('tc_ingress')
-        answers.push(...(await round(service)))
+        await rounds()
         if (lab.forwarded('tc_ingress') === before) break
-        expect(answers.length).toBeLessThan(1_000)
+        expect(answers[0]?.length).toBeLessThan(1_000)
       }
-      const before = { xdp: lab.forwarded('xdp'), tc: lab.forwarded('tc_ingress') }
-      const sentBefore = await meter.read(service)
-      answers.push(...(await round(service)))
-      answers.push(...(await round(service)))
+      const hooksBefore = { xdp: lab.forwarded('xdp'), tc: lab.forwarded('tc_ingress') }
+      const sentBefore = packetsSent(await meter.readAll(services))
+      await rounds()
+      await rounds()
 
       // The last segments of a closing connection are nothing the client waits for.
-      const state = protocol === 'udp' ? 'UDP' : method === 'masq' ? 'TIME_WAIT' : 'FIN_WAIT'
-      const connections = await vi.waitFor(async () => {
-        const listed = await lab.listedConns(service)
-        expect(new Set(listed.map((conn) => conn.state))).toEqual(new Set([state]))
-        return listed
+      const conns = await vi.waitFor(async () => {
+        const listed = (await lab.allConns()).filter((conn) => services.some((one) => isOf(conn, one)))
+        const states = new Set(listed.map(({ state }) => state))
+        expect(states).toEqual(new Set(['UDP', method === 'masq' ? 'TIME_WAIT' : 'FIN_WAIT']))
+        return new Set(listed)
       }, SOON)
       const { stats, traffic } = await vi.waitFor(async () => {
-        const traffic = await meter.read(service)
-        const stats = await lab.listedStats(service)
-        expect(stats.service.in).toEqual(traffic.sent)
+        const traffic = await meter.readAll(services)
+        const all = await lab.allStats()
+        const stats = services.map((service) => all.get(serviceWords(service)))
+        expect(stats.map((one) => one?.service.in)).toEqual(traffic.map(({ sent }) => sent))
         return { stats, traffic }
       }, SOON)
 
-      const inTurn = answers.map((_, i) => `server${3 - (i % 3)}`)
-      expect(answers.map(({ name }) => name)).toEqual(inTurn)
-      expect(stats.service).toEqual({
-        conns: answers.length,
-        in: traffic.sent,
-        out: method === 'masq' ? traffic.received : { packets: 0, bytes: 0 },
-      })
-      for (const server of lab.world.servers) {
-        expect(stats.dests.get(destEndpoint(service, server))?.conns).toBe(answers.length / 3)
-      }
-      const dests = [...stats.dests.values()]
-      expect(dests.reduce((sum, dest) => sum + dest.in.bytes, 0)).toBe(traffic.sent.bytes)
-      expect(dests.reduce((sum, dest) => sum + dest.out.packets, 0)).toBe(stats.service.out.packets)
-
       const client = lab.world.client.address(family)
-      expect(new Set(connections)).toEqual(
-        new Set(
-          answers.map(({ name, localPort }) => ({
-            protocol: protocol.toUpperCase(),
-            state,
-            source: endpoint(client, localPort),
-            virtual: endpoint(service.address, service.port),
-            destination: destEndpoint(
-              service,
-              lab.world.servers.find((server) => server.name === name) ?? lab.world.servers[0],
-            ),
-          })),
-        ),
+      const expected = services.flatMap(
+        (service, i) =>
+          answers[i]?.map(({ name, localPort }): ListedConn => {
+            const server = lab.world.servers.find((server) => server.name === name)
+            return {
+              protocol: service.protocol.toUpperCase(),
+              state: service.protocol === 'udp' ? 'UDP' : method === 'masq' ? 'TIME_WAIT' : 'FIN_WAIT',
+              source: endpoint(client, localPort),
+              virtual: endpoint(service.address, service.port),
+              destination: destEndpoint(service, server ?? lab.world.servers[0]),
+            }
+          }) ?? [],
       )
+      expect(conns).toEqual(new Set(expected))
+      for (const [i, service] of services.entries()) {
+        const names = answers[i]?.map(({ name }) => name) ?? []
+        const dests = [...(stats[i]?.dests.values() ?? [])]
+        const sum = (of: (one: ListedStats) => number) => dests.reduce((sum, one) => sum + of(one), 0)
+        expect(names, service.protocol).toEqual(names.map((_, i) => `server${3 - (i % 3)}`))
+        expect(stats[i]?.service, service.protocol).toEqual({
+          conns: names.length,
+          in: traffic[i]?.sent,
+          out: method === 'masq' ? traffic[i]?.received : { packets: 0, bytes: 0 },
+        })
+        expect(dests.map((one) => one.conns)).toEqual(Array(3).fill(names.length / 3))
+        expect(sum((one) => one.in.packets)).toBe(traffic[i]?.sent.packets)
+        expect(sum((one) => one.in.bytes)).toBe(traffic[i]?.sent.bytes)
+        expect(sum((one) => one.out.bytes)).toBe(stats[i]?.service.out.bytes)
+      }
 
       // Stragglers of the rounds before may be among them, but on one hook only.
       const now = { xdp: lab.forwarded('xdp'), tc: lab.forwarded('tc_ingress') }
-      const packets = traffic.sent.packets - sentBefore.sent.packets
-      const [fast, other] = hook === 'xdp' ? (['xdp', 'tc'] as const) : (['tc', 'xdp'] as const)
-      expect(now[fast] - before[fast]).toBeGreaterThanOrEqual(packets)
-      expect(now[other] - before[other]).toBe(0)
+      const [used, other] = hook === 'xdp' ? (['xdp', 'tc'] as const) : (['tc', 'xdp'] as const)
+      expect(now[used] - hooksBefore[used]).toBeGreaterThanOrEqual(packetsSent(traffic) - sentBefore)
+      expect(now[other] - hooksBefore[other]).toBe(0)
       const { inPackets, outPackets } = lab.datapath.totals()
       expect(now.xdp + now.tc).toBe(Number(inPackets + outPackets))
     },
   )
 })
+
+function packetsSent(traffic: readonly Traffic[]): number {
+  return traffic.reduce((sum, { sent }) => sum + sent.packets, 0)
+}
 
 /** For what happens by itself. */
 const SOON = { timeout: 8_000, interval: 20 }

@@ -42,6 +42,12 @@ export interface ListedStats {
   readonly out: Count
 }
 
+export interface ServiceStats {
+  readonly service: ListedStats
+  /** By address and port as listed. */
+  readonly dests: ReadonlyMap<string, ListedStats>
+}
+
 /** One line of `ipvsadm -Lnc`. */
 export interface ListedConn {
   readonly protocol: string
@@ -150,42 +156,55 @@ export class Lab implements AsyncDisposable {
   }
 
   /** What `ipvsadm -Ln --stats --exact` says of a service, and of each of its dests. */
-  async listedStats(service: Balanced): Promise<{ service: ListedStats; dests: Map<string, ListedStats> }> {
-    const words = serviceWords(service).split(' ')
-    const { stdout } = await this.ipvsadm(['-L', '-n', '--stats', '--exact', ...words])
-    const rows = stdout.split('\n').slice(2) // Below the headings.
-    const parsed = rows
-      .filter((row) => row !== '')
-      .map((row) => {
-        const [kind = '', name = '', ...numbers] = row.trim().split(/\s+/)
-        const [conns, inPackets, outPackets, inBytes, outBytes] = numbers.map(Number)
-        if (outBytes === undefined) throw new RangeError(`not a line of counters: ${row}`)
-        const stats = {
-          conns: conns as number,
-          in: { packets: inPackets as number, bytes: inBytes as number },
-          out: { packets: outPackets as number, bytes: outBytes },
-        }
-        return { kind, name, stats }
-      })
-    const [own, ...others] = parsed
-    if (own === undefined) throw new RangeError(`not listed: ${stdout}`)
-    return { service: own.stats, dests: new Map(others.map(({ name, stats }) => [name, stats])) }
+  async listedStats(service: Balanced): Promise<ServiceStats> {
+    const listed = (await this.allStats()).get(serviceWords(service))
+    if (listed === undefined) throw new RangeError(`not listed: ${serviceWords(service)}`)
+    return listed
+  }
+
+  /** The same for all services, by {@link serviceWords}. */
+  async allStats(): Promise<Map<string, ServiceStats>> {
+    const { stdout } = await this.ipvsadm(['-L', '-n', '--stats', '--exact'])
+    const services = new Map<string, ServiceStats>()
+    let dests = new Map<string, ListedStats>()
+    for (const row of stdout
+      .split('\n')
+      .slice(3)
+      .filter((row) => row !== '')) {
+      const [kind = '', name = '', ...numbers] = row.trim().split(/\s+/)
+      const [conns = NaN, inPackets = NaN, outPackets = NaN, inBytes = NaN, outBytes = NaN] =
+        numbers.map(Number)
+      const stats = {
+        conns,
+        in: { packets: inPackets, bytes: inBytes },
+        out: { packets: outPackets, bytes: outBytes },
+      }
+      if (kind === '->') {
+        dests.set(name, stats)
+        continue
+      }
+      dests = new Map()
+      services.set(`${kind === 'TCP' ? '-t' : '-u'} ${name}`, { service: stats, dests })
+    }
+    return services
   }
 
   /** What `ipvsadm -Lnc` says of connections to a service. */
   async listedConns(service: Balanced): Promise<ListedConn[]> {
+    return (await this.allConns()).filter((conn) => isOf(conn, service))
+  }
+
+  /** Every line of `ipvsadm -Lnc`. */
+  async allConns(): Promise<ListedConn[]> {
     const { stdout } = await this.ipvsadm(['-L', '-n', '-c'])
     return stdout
       .split('\n')
       .slice(2)
+      .filter((row) => row !== '')
       .map((row) => row.trim().split(/\s+/))
       .map(([protocol = '', , state = '', source = '', virtual = '', destination = '']) => {
         return { protocol, state, source, virtual, destination }
       })
-      .filter(
-        ({ protocol, virtual }) =>
-          protocol === service.protocol.toUpperCase() && virtual === endpoint(service.address, service.port),
-      )
   }
 
   /** How often a hook gave one of these verdicts, by `xlvs stats`' source. */
@@ -208,6 +227,11 @@ export class Lab implements AsyncDisposable {
   forwarded(hook: 'xdp' | 'tc_ingress'): number {
     return this.verdicts(hook, 'FORWARD_IN', 'FORWARD_NEW', 'FORWARD_OUT')
   }
+}
+
+/** Whether a connection listed belongs to a service. */
+export function isOf({ protocol, virtual }: ListedConn, service: Balanced): boolean {
+  return protocol === service.protocol.toUpperCase() && virtual === endpoint(service.address, service.port)
 }
 
 /** `-t 10.0.0.1:80` */

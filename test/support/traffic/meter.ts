@@ -6,6 +6,8 @@
 import type { Host } from '../../../src/testing/index.js'
 import type { Balanced, Count } from './plan.js'
 
+const TABLE = 'count_xlvs'
+
 export interface Traffic {
   readonly sent: Count
   readonly received: Count
@@ -30,7 +32,7 @@ export class Meter {
       return `${ip} ${address} ${service.address} ${service.protocol} ${port} ${service.port} counter name ${name(service, way)}`
     }
     const lines = [
-      'table inet count_xlvs {',
+      `table inet ${TABLE} {`,
       ...services.flatMap((service) =>
         (['sent', 'received'] as const).map((way) => `counter ${name(service, way)} {}`),
       ),
@@ -48,21 +50,23 @@ export class Meter {
   }
 
   async read(service: Balanced): Promise<Traffic> {
-    const { stdout } = await this.#client.exec('nft', [
-      '-j',
-      'list',
-      'counters',
-      'table',
-      'inet',
-      'count_xlvs',
-    ])
+    const [traffic] = await this.readAll([service])
+    return traffic as Traffic
+  }
+
+  /** For each of the services, all at one time. */
+  async readAll(services: readonly Balanced[]): Promise<Traffic[]> {
+    const { stdout } = await this.#client.exec('nft', ['-j', 'list', 'counters', 'table', 'inet', TABLE])
     const { nftables } = JSON.parse(stdout) as { nftables: readonly NftObject[] }
-    const count = (way: 'sent' | 'received'): Count => {
+    const count = (service: Balanced, way: 'sent' | 'received'): Count => {
       const counter = nftables.find((object) => object.counter?.name === name(service, way))?.counter
       if (counter === undefined) throw new RangeError(`${name(service, way)} is not counted`)
       return { packets: counter.packets, bytes: counter.bytes }
     }
-    return { sent: count('sent'), received: count('received') }
+    return services.map((service) => ({
+      sent: count(service, 'sent'),
+      received: count(service, 'received'),
+    }))
   }
 }
 
