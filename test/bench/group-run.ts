@@ -19,6 +19,8 @@ const LOOP = 16
 const PAYLOAD = 26
 /** How long one sample may take. */
 const SAMPLE_NS = 12_000_000
+/** How often a sample goes through its flows at least. */
+const LAPS = 2
 
 const K = 1024
 const K64 = 65_536
@@ -153,9 +155,13 @@ class Bench {
         const repeat = this.#repeats.get(`${program} ${flows}`) ?? this.#calibrate(program, stencil, flows)
         const before = verdict === undefined ? undefined : this.plane.verdicts(this.hook)
         this.map.takeMisses()
+        // What was run before has used the caches for itself, and a connection that rested
+        // asks for its route anew: a lap ahead of the clock, for flows a cache may hold.
+        const ahead = flows <= K64 ? (LAPS * Math.max(flows, LOOP)) / LOOP : 0
+        if (ahead > 0) this.run(program, stencil, ahead)
         const { durationNs } = this.run(program, stencil, repeat)
         if (before !== undefined && verdict !== undefined) {
-          this.plane.verdicts(this.hook).expectOnly(verdict, repeat * LOOP, before)
+          this.plane.verdicts(this.hook).expectOnly(verdict, (ahead + repeat) * LOOP, before)
         }
         this.#expectNoMiss(name)
         return durationNs / LOOP
@@ -247,7 +253,8 @@ class Bench {
   #calibrate(program: string, stencil: Stencil, flows: number): number {
     const trial = 256
     const { durationNs } = this.run(program, stencil, trial)
-    const repeat = Math.max(trial, Math.round(SAMPLE_NS / Math.max(1, durationNs)))
+    const lap = flows <= K64 ? Math.ceil((LAPS * flows) / LOOP) : 0
+    const repeat = Math.max(trial, lap, Math.round(SAMPLE_NS / Math.max(1, durationNs)))
     this.#repeats.set(`${program} ${flows}`, repeat)
     return repeat
   }
@@ -440,6 +447,7 @@ async function existing(bench: Bench, context: BenchContext, family: Family): Pr
         ? ['TUN on tc is in the veth group only: a test run cannot undo what marks an skb as encapsulated.']
         : []),
       'Budgets are in HASH lookups of the same rounds: 1k entries up to 1k flows, 1M entries above (DESIGN §4).',
+      'A million connections are too many for any cache; up to 64k the flows were gone through twice before the clock started.',
     ],
   }
 }

@@ -320,7 +320,7 @@ function xlvsRunners(traffic: Traffic, road: Road, plane: Plane, hook: Hook): Ru
 
 function result(samples: Samples, deferred: number): GroupResult {
   const row = (name: string, variant: string | undefined, ratios: Ratio[]): Row => ({
-    what: name.replace(/, new$/, ''),
+    what: name.replace(/^xlvs on (XDP|tc), |, new$/g, ''),
     amount: figure(combine(samples, [name], (ns) => ns)),
     ratios,
     ...(variant === undefined ? {} : { variant }),
