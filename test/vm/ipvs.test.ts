@@ -35,8 +35,14 @@ function inGuest(kernel: string, ...command: string[]): { status: number | null;
   return { status: done.status, output: done.stdout + done.stderr }
 }
 
+/** What 6.12 does otherwise, and something it does not. */
+const SAMPLE_LATER = ['local-socket-tcp-gue-nocsum', 'local-socket-tcp-ipip', 'nat-tcp4-whole-connection']
+
 describe('the recordings, replayed on the IPVS of', () => {
-  it.each(['6.1', '6.12'])('Debian %s, come out as recorded', (kernel) => {
+  it.each([
+    ['6.1', SAMPLE],
+    ['6.12', SAMPLE_LATER],
+  ])('Debian %s, come out as recorded', (kernel, names) => {
     const bundled = spawnSync(packageFile('scripts', 'replay'), ['--list', 'ground'], {
       encoding: 'utf8',
     })
@@ -46,10 +52,10 @@ describe('the recordings, replayed on the IPVS of', () => {
       kernel,
       'scripts/replay',
       ...['--target', 'ipvs', '--kernel', kernel, '--jobs', '1', '--quiet'],
-      ...SAMPLE,
+      ...names,
     )
 
-    expect(output).toContain(`${SAMPLE.length} of ${SAMPLE.length} as recorded on ipvs`)
+    expect(output).toContain(`${names.length} of ${names.length} as recorded on ipvs`)
     expect(status).toBe(0)
   })
 })
