@@ -95,8 +95,15 @@ static __always_inline __u32 conn_spares(const __u8 family)
 /* The first of a bucket's eight lines. */
 static __always_inline struct conn *conn_bucket(const __u8 family, __u32 bucket)
 {
-	if (family == 4)
-		return bpf_map_lookup_elem(&conns4, &bucket);
+	if (family == 4) {
+		struct conn *lines = bpf_map_lookup_elem(&conns4, &bucket);
+
+		/* Or clang makes one call of both, with a map chosen at run time, and
+		 * the kernel cannot put the look-up in line.
+		 */
+		opaque(lines);
+		return lines;
+	}
 	return bpf_map_lookup_elem(&conns6, &bucket);
 }
 

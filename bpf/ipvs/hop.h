@@ -176,8 +176,12 @@ static __always_inline struct hop *hop_get(__u32 number)
 {
 	__u32 zero = 0;
 
-	if (likely(number))
-		return bpf_map_lookup_elem(&hops, &number);
+	if (likely(number)) {
+		struct hop *hop = bpf_map_lookup_elem(&hops, &number);
+
+		opaque(hop); /* keeps the look-ups apart, as in conn_bucket */
+		return hop;
+	}
 	if (cfg_dry) {
 		struct explanation *e = explanation_get();
 
