@@ -205,16 +205,17 @@ export class Lifecycle {
         for (const program of OBJECTS[name].programs)
           home.replacePin('progs', program, object.program(program))
       }
-      if (tables === undefined) {
-        this.#allowForwarding(warnings)
-        fresh.setU64(0, at.config.netnsCookie, home.cookie)
-        storeU64(fresh.bytes, at.config.fingerprint, ABI_FINGERPRINT_U64)
-      }
+      if (tables === undefined) this.#allowForwarding(warnings)
       runSweeper(control.program('sweep_start'))
 
       using devices = new Table(map('devices'))
       const programs = { tc: tc.program('tc_ingress'), xdp: xdp?.program('xdp_in') }
       this.#attach(interfaces, plan, choice, programs, devices, options.tc ?? 'auto', warnings)
+      // Last: who is killed before this has loaded nothing, and the next one starts afresh.
+      if (tables === undefined) {
+        fresh.setU64(0, at.config.netnsCookie, home.cookie)
+        storeU64(fresh.bytes, at.config.fingerprint, ABI_FINGERPRINT_U64)
+      }
       if (named === undefined || tables === undefined)
         fresh.setU32(0, at.config.xdpMode, XDP_MODE_IDS[choice])
       return warnings
