@@ -39,6 +39,16 @@ struct {
 	__type(value, __u32);
 } hop_ids SEC(".maps");
 
+/* When the neighbour layer last heard of a hop's use, by the hop's number; see
+ * hop_wants_check. Packets write.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, MAX_HOPS);
+	__type(key, __u32);
+	__type(value, __u32);
+} hop_checks SEC(".maps");
+
 /* Where an answer is put together, and the hop of a packet for which no number is
  * left. On the stack it would be too much for 6.1, which adds up all frames.
  */
@@ -190,6 +200,29 @@ static __always_inline struct hop *hop_get(__u32 number)
 	return bpf_map_lookup_elem(&hop_scratch, &zero);
 }
 
+/* Half seconds or seconds between two packets that XDP leaves to tc for the sake of
+ * their neighbour: about as long as the kernel believes one without a check.
+ */
+#define HOP_CHECK_EVERY 32
+
+/* XDP sends without the neighbour layer, which checks neighbours in use only: one that
+ * got another MAC address without saying so would be missed for ever. So now and then
+ * a packet goes by tc. Not where a test sets the clock: it wants to know who forwards.
+ */
+static __always_inline int hop_wants_check(__u32 number)
+{
+	__u32 *checked = bpf_map_lookup_elem(&hop_checks, &number);
+	__u32 now = bpf_jiffies64() >> cfg_hop_shift, last;
+
+	if (!checked || cfg_test_clock)
+		return 0;
+	last = READ_ONCE(*checked);
+	if (likely(last && now - last < HOP_CHECK_EVERY))
+		return 0;
+	/* One packet is enough; a new hop was just looked up. */
+	return cmpxchg(checked, last, now ? now : 1) == last && last;
+}
+
 /* The same through a cache word: number << 16 | second. Returns a number or a ROUTE_*. */
 static __always_inline __u32 hop_cached(ctx_t *ctx, const __u8 family, const union addr *to,
 					__u32 *cache, __u32 now, union addr *source)
@@ -200,6 +233,8 @@ static __always_inline __u32 hop_cached(ctx_t *ctx, const __u8 family, const uni
 	if (likely(!cfg_dry && word >> 16 && (word & 0xffff) == hop_second(now)))
 		return word >> 16;
 	number = hop_route(ctx, family, to, source);
+	if (CTX_IS_XDP && !cfg_dry && number && number < ROUTE_LOCAL && hop_wants_check(number))
+		return ROUTE_NONE;
 	if (!cfg_dry && number < ROUTE_LOCAL)
 		WRITE_ONCE(*cache, number << 16 | hop_second(now));
 	return number;

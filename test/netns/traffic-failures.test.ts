@@ -238,19 +238,10 @@ describe.each(HOOKS)('on %s', (hook) => {
     expect((await ask(service, localPort)).body).toBe('server1 who?')
     const move = async (to: string) => {
       await server.ip('link', 'set', 'eth0', 'address', to)
-      await director.ip(
-        'neigh',
-        'replace',
-        server.address(family),
-        'lladdr',
-        to,
-        'dev',
-        'eth1',
-        'nud',
-        'reachable',
-      )
+      // What an announcement of the server's would do; the other family is for the tests after this.
+      for (const address of FAMILIES.map((each) => server.address(each)))
+        await director.ip('neigh', 'replace', address, 'lladdr', to, 'dev', 'eth1', 'nud', 'reachable')
     }
-
     const answers = () =>
       ask(service, localPort, 100).then(
         ({ body }) => body === 'server1 who?',
@@ -264,6 +255,36 @@ describe.each(HOOKS)('on %s', (hook) => {
       await move(mac)
     }
     await withinASecond('an answer as before', answers)
+  })
+
+  it.each(FAMILIES)('finds a real server again that moved in silence, IPv%i', async (family) => {
+    const service = lab.service(family, 'dr', 'udp')
+    const { director, servers } = lab.world
+    const [server] = servers
+    await lab.configure([service], [server])
+    const address = server.address(family)
+    // Checking takes the kernel eight seconds unless told to hurry.
+    for (const [name, value] of Object.entries({
+      delay_first_probe_time: 1,
+      retrans_time_ms: 100,
+      ucast_solicit: 1,
+    }))
+      await director.sysctl(`net.ipv${family}.neigh.eth1.${name}`, value)
+    const lladdr = '06:00:00:00:00:99'
+    await director.ip('neigh', 'replace', address, 'lladdr', lladdr, 'dev', 'eth1', 'nud', 'stale')
+    const answered = () =>
+      ask(service, ++lastPort, 100).then(
+        () => true,
+        () => false,
+      )
+
+    // XDP has neighbours checked every 16 s or more; here it is due at once.
+    await eventually('a right neighbour', async () => {
+      lab.makeNeighbourChecksDue()
+      return (await answered()) ? true : undefined
+    })
+
+    expect(await director.ip('neigh', 'show', address)).toContain(server.port().mac)
   })
 
   it.each(FAMILIES)('loses no first packet while neighbours are looked for, IPv%i', async (family) => {

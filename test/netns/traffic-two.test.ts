@@ -5,8 +5,9 @@ import { HOOKS, Lab } from '../support/traffic/lab.js'
 import { endpoint, FAMILIES, url } from '../support/traffic/plan.js'
 
 it.each(HOOKS)('two directors on %s keep services, connections and counters apart', async (hook) => {
-  await using one = await Lab.create(hook, { methods: ['masq'], servers: 2 })
-  await using other = await Lab.create(hook, { methods: ['masq'], servers: 2 })
+  const options = { methods: ['masq'], servers: 2, router: false } as const
+  await using one = await Lab.create(hook, options)
+  await using other = await Lab.create(hook, options)
   const [first, second] = one.world.servers
   await one.configure(one.services, [first])
   expect((await other.ipvsadm(['-Sn'])).stdout).toBe('')

@@ -76,6 +76,7 @@ describe.each(HOOKS)('on %s', (hook) => {
         expect(answers[0]?.length).toBeLessThan(1_000)
       }
       const hooksBefore = { xdp: lab.forwarded('xdp'), tc: lab.forwarded('tc_ingress') }
+      const deferredBefore = lab.verdicts('xdp', 'DEFER_HOP')
       const sentBefore = packetsSent(await meter.readAll(services))
       await rounds()
       await rounds()
@@ -126,11 +127,15 @@ describe.each(HOOKS)('on %s', (hook) => {
         expect(sum((one) => one.out.bytes)).toBe(stats[i]?.service.out.bytes)
       }
 
-      // Stragglers of the rounds before may be among them, but on one hook only.
+      // Stragglers of the rounds before may be among them, but on one hook only. XDP has a
+      // neighbour checked now and then, and tc forwards just that packet.
       const now = { xdp: lab.forwarded('xdp'), tc: lab.forwarded('tc_ingress') }
+      const deferred = lab.verdicts('xdp', 'DEFER_HOP') - deferredBefore
       const [used, other] = hook === 'xdp' ? (['xdp', 'tc'] as const) : (['tc', 'xdp'] as const)
-      expect(now[used] - hooksBefore[used]).toBeGreaterThanOrEqual(packetsSent(traffic) - sentBefore)
-      expect(now[other] - hooksBefore[other]).toBe(0)
+      const sent = packetsSent(traffic) - sentBefore - deferred
+      expect(now[used] - hooksBefore[used]).toBeGreaterThanOrEqual(sent)
+      expect(now[other] - hooksBefore[other]).toBe(deferred)
+      expect(deferred).toBeLessThanOrEqual(hook === 'xdp' ? 4 : 0)
       const { inPackets, outPackets } = lab.datapath.totals()
       expect(now.xdp + now.tc).toBe(Number(inPackets + outPackets))
     },

@@ -42,7 +42,7 @@ const TEXTS: Readonly<Record<string, string>> = {
   PASS_OPTIONS: 'IP options that the stack must handle',
   PASS_SEEN: 'was handled already',
   PASS_REPLY_UNTOUCHED: 'a reply of a direct or tunnelled connection: counted, not changed',
-  DEFER_HOP: 'XDP knows no MAC address or may not send there',
+  DEFER_HOP: 'XDP knows no MAC address, may not send there, or has the neighbour checked',
   DEFER_DEVICE: 'XDP cannot deliver to this host',
   DEFER_TOO_BIG: 'too big for the way, which tc answers',
   DEFER_TTL: 'its hop limit ends, which tc answers',

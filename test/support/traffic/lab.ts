@@ -4,7 +4,7 @@
  */
 import { setTimeout } from 'node:timers/promises'
 import { KernelDatapath, verdictOf } from '../../../src/index.js'
-import { BpfLink } from '../../../src/libbpf/index.js'
+import { BpfLink, BpfMap } from '../../../src/libbpf/index.js'
 import {
   createWorld,
   type ExecOptions,
@@ -215,6 +215,17 @@ export class Lab implements AsyncDisposable {
       .reduce((sum, { count }) => sum + Number(count), 0)
   }
 
+  /** Lets the next packet to each next hop be one that XDP leaves to tc, see bpf/ipvs/hop.h. */
+  makeNeighbourChecksDue(): void {
+    using checks = BpfMap.openPinned(`${this.datapath.status().path}/maps/hop_checks`)
+    const longAgo = new Uint8Array([1, 0, 0, 0])
+    // A world has a handful of next hops, numbered from 1.
+    for (let number = 1; number < 64; number++) {
+      const stamp = checks.get(u32(number))
+      if (stamp?.some((byte) => byte !== 0) === true) checks.set(u32(number), longAgo)
+    }
+  }
+
   /** Verdicts that cost a packet, by name. */
   drops(): string[] {
     return this.datapath
@@ -259,6 +270,10 @@ async function prepare(server: Server, services: readonly Balanced[]): Promise<v
   if (services.some(({ method }) => method.startsWith('tun'))) await server.decapsulate()
   for (const port of Object.values(PORTS.tcp)) await server.http({ port })
   for (const port of Object.values(PORTS.udp)) await server.udp({ port })
+}
+
+function u32(value: number): Uint8Array {
+  return new Uint8Array(new Uint32Array([value]).buffer)
 }
 
 function linkedProgram(path: string): number {
