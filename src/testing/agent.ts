@@ -52,6 +52,8 @@ const calls: { [K in keyof AgentCalls]: (call: AgentCalls[K][0]) => Promise<Agen
         sendBulk(Number(size), response)
       }
     })
+    // A session lasts until its test ends it, not for five idle seconds.
+    server.keepAliveTimeout = 600_000
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject)
       server.listen({ host: address, port, backlog: 1024 }, resolve)

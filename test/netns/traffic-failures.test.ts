@@ -214,7 +214,8 @@ describe.each(HOOKS)('on %s', (hook) => {
     expect(await client.get(url(service))).toMatchObject({ status: 200 })
 
     const outcome = () =>
-      client.get(url(service)).then(
+      // One that was connected when the route went away would wait longer than it is away.
+      client.get(url(service), { timeoutMs: 2_500 }).then(
         ({ body }) => body,
         (error: unknown) => String(error),
       )

@@ -57,6 +57,11 @@ export interface ListedConn {
   readonly destination: string
 }
 
+const CLSACT_UP = `
+  import { KernelDatapath } from ${JSON.stringify(packageFile('build', 'js', 'index.js'))}
+  KernelDatapath.open().up({ xdp: 'off', tc: 'clsact' })
+`
+
 export class Lab implements AsyncDisposable {
   readonly world: World
   readonly hook: Hook
@@ -117,7 +122,8 @@ export class Lab implements AsyncDisposable {
   /** `xlvs up`: the first time loads, every other time upgrades. */
   async up(...words: readonly string[]): Promise<void> {
     // Only the library can choose the old way where there is a new one.
-    if (this.hook === 'clsact') this.datapath.up({ xdp: 'off', tc: 'clsact' })
+    if (this.hook === 'clsact')
+      await this.world.director.exec('node', ['--input-type=module', '-e', CLSACT_UP])
     else await this.xlvs('up', ...words)
   }
 
